@@ -1,0 +1,1 @@
+"""multus-py: a CNI meta-plugin that attaches several networks to one pod."""

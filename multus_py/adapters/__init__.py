@@ -1,0 +1,1 @@
+"""The ports of the core made real. Adapters translate foreign exceptions; none knows another."""

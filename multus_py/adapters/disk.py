@@ -1,0 +1,264 @@
+"""Records, cached results, device information and configuration files on this node's disk.
+
+What is written is complete or not there: a temporary file, synced, then renamed. Files are 0600,
+directories 0700. The layout is Multus's: ``<cniDir>/<container ID>`` and
+``<cniDir>/results/<network>-<container ID>-<interface>``.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from multus_py.cni import names
+from multus_py.cni.errors import CniError, Code, NotFoundError
+from multus_py.cni.request import Attachment
+from multus_py.core.ports import ConfigFile
+from multus_py.models import cached as cached_result
+from multus_py.models import device
+from multus_py.models import record as records_model
+from multus_py.models.delegate import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from multus_py.cni.document import JsonObject
+    from multus_py.models.cached import CachedResult
+
+    Lock = Callable[[str, float], AbstractContextManager[None]]
+
+_RESULTS = "results"
+_FURTHER = "@"
+"""Between container ID and interface in the name of a second record of one container."""
+
+
+class Disk:
+    """What is kept below one ``cniDir``; see :class:`multus_py.core.ports.Store`."""
+
+    def __init__(self, directory: str, *, lock: Lock) -> None:
+        """``lock(path, seconds)`` holds a lock by the name of a file."""
+        self._directory = directory
+        self._results = os.path.join(directory, _RESULTS)
+        self._lock = lock
+
+    def lock(self, container_id: str, seconds: float) -> AbstractContextManager[None]:
+        """Keep other requests for this container out."""
+        with _io("prepare", self._directory):
+            os.makedirs(self._directory, mode=0o700, exist_ok=True)
+        return self._lock(os.path.join(self._directory, f".{container_id}.lock"), seconds)
+
+    # -- records
+
+    def write_record(self, record: Record) -> None:
+        """Write a record so that it survives a power cut."""
+        _write(self._record_path(record.attachment), records_model.encode(record))
+
+    def read_record(self, attachment: Attachment) -> Record | None:
+        """Return the record of an attachment, None if there is none."""
+        raw = _read(self._record_path(attachment))
+        return None if raw is None else records_model.decode(raw, attachment)
+
+    def delete_record(self, attachment: Attachment) -> None:
+        """Delete the record of an attachment."""
+        _delete(self._record_path(attachment))
+
+    def records(self) -> list[Record]:
+        """Return all records; one that cannot be read has no delegates."""
+        return [
+            self._listed(name)
+            for name in _names(self._directory)
+            if names.is_container_id(name.partition(_FURTHER)[0])
+            and os.path.isfile(os.path.join(self._directory, name))
+        ]
+
+    def _listed(self, name: str) -> Record:
+        raw = _read(os.path.join(self._directory, name)) or b""
+        container_id, _, ifname = name.partition(_FURTHER)
+        attachment = Attachment(container_id, ifname or records_model.requested_ifname(raw))
+        try:
+            return records_model.decode(raw, attachment)
+        except CniError:
+            return Record(attachment=attachment, delegates=())
+
+    def _record_path(self, attachment: Attachment) -> str:
+        """Return the path of a record: the container ID, as Multus has it, for its first one.
+
+        If that file is about another CNI_IFNAME of the container, the name has the interface too.
+        """
+        path = os.path.join(self._directory, attachment.container_id)
+        owner = records_model.requested_ifname(_read(path) or b"")
+        if owner in {"", attachment.ifname}:
+            return path
+        return f"{path}{_FURTHER}{attachment.ifname}"
+
+    # -- the CNI library's cache
+
+    def write_result(self, cached: CachedResult) -> None:
+        """Write a result into the CNI library's cache."""
+        place = Attachment(cached.container_id, cached.ifname)
+        path = self._result_path(place, cached.network_name)
+        _write(path, cached_result.encode(cached))
+
+    def read_result(self, attachment: Attachment, network: str) -> CachedResult | None:
+        """Return a cached result, None if there is none that can be read."""
+        return _cached(self._result_path(attachment, network))
+
+    def delete_result(self, attachment: Attachment, network: str) -> None:
+        """Delete a cached result."""
+        _delete(self._result_path(attachment, network))
+
+    def results(self) -> list[CachedResult]:
+        """Return all cached results that can be read, oldest first."""
+        paths = [os.path.join(self._results, name) for name in _names(self._results)]
+        found = [_cached(path) for path in sorted(paths, key=_modified)]
+        return [cached for cached in found if cached]
+
+    def _result_path(self, attachment: Attachment, network: str) -> str:
+        name = f"{network}-{attachment.container_id}-{attachment.ifname}"
+        if "/" in name or "\0" in name:
+            raise CniError(Code.INVALID_CONFIGURATION, f"{name!r} is not the name of a file")
+        return os.path.join(self._results, name)
+
+    # -- configuration files
+
+    def config_files(self, directory: str) -> list[ConfigFile]:
+        """Return the configuration files of a directory by name; none if it does not exist."""
+        return [
+            self.config_file(os.path.join(directory, name))
+            for name in _names(directory)
+            if name.endswith(_CONFIG_SUFFIXES)
+        ]
+
+    def config_file(self, path: str) -> ConfigFile:
+        """Return a configuration file; ``NotFoundError`` if it does not exist."""
+        content = _read(path)
+        if content is None:
+            raise NotFoundError(
+                Code.NETWORK_NOT_FOUND, f"{path} does not exist", "correct the path"
+            )
+        return ConfigFile(path, content)
+
+    def is_directory(self, path: str) -> bool:
+        """Tell whether the path is a directory."""
+        return os.path.isdir(path)
+
+    # -- device information
+
+    def copy_device_info(self, source: str, target: str) -> None:
+        """Copy a device-info file over an older one, if there is a source."""
+        content = _read(source)
+        if content is not None:
+            _write(target, content, mode=0o444)
+
+    def read_device_info(self, path: str) -> JsonObject | None:
+        """Return the content of a device-info file, None without one that can be read."""
+        try:
+            content = _read(path)
+            return None if content is None else device.info(content)
+        except CniError:
+            return None
+
+    def delete_device_info(self, path: str) -> None:
+        """Delete a device-info file."""
+        _delete(path)
+
+
+_CONFIG_SUFFIXES = (".conf", ".json", ".conflist")
+
+
+def _names(directory: str) -> list[str]:
+    """Return the names in a directory, sorted; hidden ones, which are ours alone, left out."""
+    try:
+        return sorted(name for name in os.listdir(directory) if not name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise _failure("list", directory, error) from error
+
+
+def _modified(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _cached(path: str) -> CachedResult | None:
+    try:
+        raw = _read(path)
+        return None if raw is None else cached_result.decode(raw)
+    except CniError:
+        return None
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise _failure("read", path, error) from error
+
+
+def _write(path: str, content: bytes, mode: int = 0o600) -> None:
+    """Write a file that is there completely, or not at all, whatever happens meanwhile."""
+    directory = os.path.dirname(path)
+    temporary = _temporary(path)
+    with _io("write", path):
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        try:
+            with open(temporary, "wb", opener=_private) as file:
+                file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            os.rename(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+        _sync_directory(directory)
+
+
+def _delete(path: str) -> None:
+    """Delete a file, and what a write of it that was cut short has left."""
+    with _io("delete", path):
+        for name in (_temporary(path), path):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                os.unlink(name)
+
+
+def _temporary(path: str) -> str:
+    """Return where a file is prepared: always the same place, so that nothing piles up."""
+    directory, name = os.path.split(path)
+    return os.path.join(directory, f".{name}.new")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _sync_directory(directory: str) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _io(action: str, path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _failure(action, path, error) from error
+
+
+def _failure(action: str, path: str, error: Exception) -> CniError:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return CniError(
+        Code.IO_FAILURE, f"cannot {action} {path}: {reason}", "look at that file system on the node"
+    )

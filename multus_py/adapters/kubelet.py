@@ -1,0 +1,90 @@
+"""Devices of pods, asked of the kubelet: over its pod-resources socket, or from its checkpoint."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from multus_py.cni.errors import CniError, Code
+from multus_py.models import device
+
+if TYPE_CHECKING:
+    from multus_py.adapters.podresources_pb2 import PodResources
+    from multus_py.models.device import Devices
+    from multus_py.models.objects import Pod
+
+SOCKET = "/var/lib/kubelet/pod-resources/kubelet.sock"
+CHECKPOINT = "/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint"
+
+_METHOD = "/v1.PodResourcesLister/List"
+_SECONDS = 10
+_MESSAGE_LIMIT = 16 * 1024 * 1024
+
+_HINT = "see whether the kubelet runs on this node, and whether its directory can be read"
+
+
+def devices(pod: Pod) -> Devices:
+    """Return the device IDs that the kubelet allocated to a pod, by resource.
+
+    Devices of resource claims (DRA) are listed by the name of the claim.
+    """
+    if not os.path.exists(SOCKET):
+        return _from_checkpoint(pod)
+    try:
+        return _from_socket(pod)
+    except CniError:
+        if not os.path.exists(CHECKPOINT):
+            raise
+        return _from_checkpoint(pod)
+
+
+def _from_checkpoint(pod: Pod) -> Devices:
+    try:
+        with open(CHECKPOINT, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise CniError(
+            Code.DEVICE,
+            f"cannot read the kubelet's checkpoint {CHECKPOINT}: {error.strerror}",
+            _HINT,
+        ) from error
+    return device.devices_in_checkpoint(content, pod.uid)
+
+
+def _from_socket(pod: Pod) -> Devices:
+    import grpc  # a tenth of a second, for pods with devices only
+
+    from multus_py.adapters import podresources_pb2 as podresources
+
+    options = [("grpc.max_receive_message_length", _MESSAGE_LIMIT)]
+    with grpc.insecure_channel(f"unix://{SOCKET}", options=options) as channel:
+        ask = channel.unary_unary(
+            _METHOD,
+            request_serializer=podresources.ListPodResourcesRequest.SerializeToString,
+            response_deserializer=podresources.ListPodResourcesResponse.FromString,
+        )
+        try:
+            answer = ask(podresources.ListPodResourcesRequest(), timeout=_SECONDS)
+        except grpc.RpcError as error:
+            raise CniError(
+                Code.DEVICE, f"the kubelet does not answer on {SOCKET}: {error}", _HINT
+            ) from error
+    found: Devices = {}
+    for entry in answer.pod_resources:
+        if (entry.namespace, entry.name) == (pod.ref.namespace, pod.ref.name):
+            _collect(entry, found)
+    return {resource: sorted(ids) for resource, ids in found.items()}
+
+
+def _collect(entry: PodResources, found: Devices) -> None:
+    """Add the devices of all containers of a pod, and those of their claims."""
+    for container in entry.containers:
+        for allocated in container.devices:
+            found.setdefault(allocated.resource_name, []).extend(allocated.device_ids)
+        for claim in container.dynamic_resources:
+            for resource in claim.claim_resources:
+                for cdi in resource.cdi_devices:
+                    # vendor.com/class=device (Container Device Interface, "CDI device names")
+                    _, separator, name = cdi.name.partition("=")
+                    if separator and "=" not in name:
+                        found.setdefault(claim.claim_name, []).append(name)

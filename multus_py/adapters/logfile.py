@@ -1,0 +1,140 @@
+"""Logging as Multus's keys describe it: ``logLevel``, ``logToStderr``, ``logFile``, ``logOptions``.
+
+A line is ``<RFC 3339 time> [<level>] <message>``. Many processes of this plugin write one file at a
+time, so lines are appended whole and rotation happens under a lock on the file.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import gzip
+import logging
+import os
+import shutil
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from multus_py.models.config import LogOptions, MultusConfig
+
+LEVELS = {
+    "panic": logging.CRITICAL,
+    "error": logging.ERROR,
+    "verbose": logging.INFO,
+    "debug": logging.DEBUG,
+}
+"""Multus's levels, from few lines to many."""
+
+_NAMES = {number: name for name, number in LEVELS.items()} | {logging.WARNING: "error"}
+_ROOT = "multus_py"
+_MEGABYTE = 1024 * 1024
+_DAY = 24 * 60 * 60
+
+
+def configure(config: MultusConfig) -> None:
+    """Set up logging for this process as the configuration says."""
+    level = LEVELS.get(config.log_level.lower())
+    if level is None:
+        known = ", ".join(LEVELS)
+        sys.stderr.write(f"multus-py: logLevel {config.log_level!r} is none of {known}\n")
+    handlers: list[logging.Handler] = []
+    if config.log_to_stderr:
+        handlers.append(logging.StreamHandler())
+    if config.log_file:
+        handlers.append(RotatedFile(config.log_file, config.log_options))
+    logger = logging.getLogger(_ROOT)
+    logger.propagate = False
+    logger.setLevel(logging.CRITICAL if level is None else level)
+    logger.handlers = handlers or [logging.NullHandler()]
+    for handler in handlers:
+        handler.setFormatter(_Lines())
+
+
+class RotatedFile(logging.Handler):
+    """Appends to a file that is moved aside when it is full, and forgets old ones.
+
+    A log that cannot be written disturbs nobody: the first failure is told on standard error.
+    """
+
+    def __init__(self, path: str, options: LogOptions) -> None:
+        super().__init__()
+        self._path = path
+        self._options = options
+        self._failed = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append one line."""
+        line = (self.format(record) + "\n").encode(errors="replace")
+        try:
+            self._append(line)
+        except OSError as error:
+            if not self._failed:
+                self._failed = True
+                sys.stderr.write(f"multus-py: cannot write logFile {self._path}: {error}\n")
+
+    def _append(self, line: bytes) -> None:
+        os.makedirs(os.path.dirname(self._path) or ".", mode=0o755, exist_ok=True)
+        descriptor = self._locked()
+        try:
+            size = os.fstat(descriptor).st_size
+            if size and size + len(line) > (self._options.max_size or 100) * _MEGABYTE:
+                self._rotate()
+                os.close(descriptor)
+                descriptor = self._locked()
+            os.write(descriptor, line)
+        finally:
+            os.close(descriptor)
+
+    def _locked(self) -> int:
+        """Return a descriptor of the file, locked against rotation by other processes."""
+        while True:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            descriptor = os.open(self._path, flags, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), os.stat(self._path)):
+                    return descriptor
+            os.close(descriptor)  # it was rotated while we waited
+
+    def _rotate(self) -> None:
+        stem, extension = os.path.splitext(self._path)
+        now = dt.datetime.now(dt.UTC)
+        stamp = now.strftime("%Y-%m-%dT%H-%M-%S.") + f"{now.microsecond // 1000:03}"
+        aside = f"{stem}-{stamp}{extension}"
+        os.rename(self._path, aside)
+        if self._options.compress:
+            _compress(aside)
+        self._forget_old(stem, extension)
+
+    def _forget_old(self, stem: str, extension: str) -> None:
+        directory, prefix = os.path.split(f"{stem}-")
+        backups = sorted(
+            name
+            for name in os.listdir(directory or ".")
+            if name.startswith(prefix) and name.endswith((extension, extension + ".gz"))
+        )
+        limit = self._options.max_backups or len(backups)
+        oldest = time.time() - self._options.max_age * _DAY if self._options.max_age else 0
+        for position, name in enumerate(reversed(backups)):
+            path = os.path.join(directory, name)
+            if position >= limit or os.stat(path).st_mtime < oldest:
+                os.unlink(path)
+
+
+class _Lines(logging.Formatter):
+    """Lines in the form of Multus's log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        local = dt.datetime.fromtimestamp(record.created).astimezone()
+        level = _NAMES.get(record.levelno, "debug")
+        return f"{local.isoformat(timespec='seconds')} [{level}] {record.getMessage()}"
+
+
+def _compress(path: str) -> None:
+    with open(path, "rb") as plain, gzip.open(path + ".gz", "wb") as packed:
+        shutil.copyfileobj(plain, packed)
+    os.chmod(path + ".gz", 0o600)
+    os.unlink(path)

@@ -1,0 +1,249 @@
+"""Plugins as child processes: found, fed, drained, and ended with everything they started.
+
+Knows nothing of what a plugin's output means.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import signal
+import stat
+import subprocess
+import time
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING
+
+from multus_py.cni import names
+from multus_py.cni.errors import CniError, Code
+from multus_py.core.ports import PluginExit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from multus_py.core.ports import PluginCall
+
+OUTPUT_LIMIT = 4 * 1024 * 1024
+"""Bytes of standard output that are kept. The result of ADD has a few kilobytes."""
+
+_STDERR_LIMIT = 256 * 1024
+_CHUNK = 64 * 1024
+
+_BUSY_SECONDS = 5.0
+"""How long a plugin may be busy with being written ("text file busy"), as it is while installed."""
+
+_GRACE_SECONDS = 2.0
+"""Between SIGTERM and SIGKILL, and from a plugin's end to giving up on what it left behind."""
+
+_RUNNING_FOR = "MULTUS_PY_RUNNING_FOR"
+"""Tells a plugin, and whatever it starts, for which container this plugin is already at work."""
+
+
+class Plugins:
+    """Runs plugins with an environment of their own under the one given."""
+
+    def __init__(self, environ: Mapping[str, str], *, own_executables: frozenset[str]) -> None:
+        self._environ = {k: v for k, v in environ.items() if not k.startswith("CNI_")}
+        self._own_executables = own_executables
+
+    def run(self, call: PluginCall) -> PluginExit:
+        """Find and run a plugin; see :class:`multus_py.core.ports.Host`."""
+        path = self._find(call)
+        container_id = call.environment.get("CNI_CONTAINERID", "")
+        environ = {**self._environ, **call.environment, _RUNNING_FOR: f"container {container_id}"}
+        child = _spawned(path, environ)
+        try:
+            return _Conversation(child, call).finish()
+        except BaseException:
+            _end(child)
+            raise
+
+    def _find(self, call: PluginCall) -> str:
+        if not names.is_plugin_type(call.plugin):
+            raise CniError(
+                Code.INVALID_CONFIGURATION, f"{call.plugin!r} is not the name of a plugin"
+            )
+        for directory in call.path:
+            path = os.path.join(directory, call.plugin)
+            if _executable(path):
+                if os.path.realpath(path) in self._own_executables:
+                    raise _recursion(path)
+                return path
+        raise CniError(
+            Code.DELEGATE_MISSING,
+            f"failed to find plugin {call.plugin} in {', '.join(call.path) or 'no directory'}",
+            f"install {call.plugin} on this node",
+        )
+
+
+def refuse_nested(environ: Mapping[str, str]) -> None:
+    """Refuse to run for a container that this plugin is at work for, at whatever depth."""
+    if environ.get(_RUNNING_FOR) == f"container {environ.get('CNI_CONTAINERID', '')}":
+        raise _recursion("a plugin that it runs")
+
+
+def _recursion(what: str) -> CniError:
+    return CniError(
+        Code.RECURSION,
+        f"{what} leads back to this plugin itself",
+        "name the plugin that makes the network in its configuration",
+    )
+
+
+def _executable(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode) and os.access(path, os.X_OK)
+    except (OSError, ValueError):
+        return False
+
+
+def _spawned(path: str, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a plugin in a process group of its own.
+
+    Descriptors marked as inheritable stay open in it: a container's lock is held by those who work
+    under it, also when this process is killed.
+    """
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            return subprocess.Popen(  # noqa: S603 - to run plugins is what this is for
+                [path],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=dict(environ),
+                process_group=0,
+                close_fds=False,
+            )
+        except OSError as error:
+            if error.errno != errno.ETXTBSY or time.monotonic() > deadline:
+                raise CniError(
+                    Code.DELEGATE_FAILED,
+                    f"cannot execute {path}: {error.strerror}",
+                    "install the plugin again, for this node's architecture",
+                ) from error
+        time.sleep(0.1)
+
+
+class _Conversation:
+    """Feeds one child, and listens until it and its pipes have ended or its time is over."""
+
+    def __init__(self, child: subprocess.Popen[bytes], call: PluginCall) -> None:
+        self._child = child
+        self._call = call
+        self._unsent = memoryview(call.stdin)
+        self._kept = {child.stdout: bytearray(), child.stderr: bytearray()}
+        self._overflow = False
+        self._selector = selectors.DefaultSelector()
+
+    def finish(self) -> PluginExit:
+        """Return how the child ended; an error if it had to be ended or said far too much."""
+        child = self._child
+        with self._selector:
+            self._listen(child.stdin, selectors.EVENT_WRITE)
+            self._listen(child.stdout, selectors.EVENT_READ)
+            self._listen(child.stderr, selectors.EVENT_READ)
+            in_time = self._exchange(time.monotonic() + self._call.seconds)
+            for key in list(self._selector.get_map().values()):
+                self._close(key)
+        if not in_time:
+            raise self._timeout()
+        if self._overflow:
+            raise CniError(
+                Code.DELEGATE_OUTPUT,
+                f"it printed more than {OUTPUT_LIMIT // 1024 // 1024} MiB",
+                "report it to the makers of the plugin",
+            )
+        return PluginExit(
+            status=child.returncode,
+            stdout=bytes(self._kept[child.stdout]),
+            stderr=bytes(self._kept[child.stderr]),
+        )
+
+    def _listen(self, pipe: IO[bytes] | None, event: int) -> None:
+        if pipe:
+            os.set_blocking(pipe.fileno(), False)
+            self._selector.register(pipe, event)
+
+    def _exchange(self, until: float) -> bool:
+        """Move bytes until the child and its pipes have ended; tell whether it ended in time.
+
+        A child that has ended may have left somebody behind who keeps its pipes open; that one is
+        not waited for.
+        """
+        ended = False
+        while self._selector.get_map() and time.monotonic() < until:
+            if not ended and self._child.poll() is not None:
+                ended = True
+                until = min(until, time.monotonic() + _GRACE_SECONDS)
+            for key, _ in self._selector.select(0.05):
+                if key.fileobj is self._child.stdin:
+                    self._feed(key)
+                else:
+                    self._read(key)
+        return ended or self._ended_by(until)
+
+    def _ended_by(self, until: float) -> bool:
+        try:
+            self._child.wait(max(until - time.monotonic(), 0))
+        except subprocess.TimeoutExpired:
+            _end(self._child)
+            return False
+        return True
+
+    def _feed(self, key: selectors.SelectorKey) -> None:
+        try:
+            self._unsent = self._unsent[os.write(key.fd, self._unsent[:_CHUNK]) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._unsent = memoryview(b"")  # a plugin need not read what it does not want to know
+        if not self._unsent:
+            self._close(key)
+
+    def _read(self, key: selectors.SelectorKey) -> None:
+        chunk = os.read(key.fd, _CHUNK)
+        if not chunk:
+            self._close(key)
+        if key.fileobj is self._child.stderr:
+            _pass_on(chunk)
+            self._keep(self._child.stderr, chunk, _STDERR_LIMIT)
+        elif not self._keep(self._child.stdout, chunk, OUTPUT_LIMIT):
+            self._overflow = True
+
+    def _keep(self, pipe: IO[bytes] | None, chunk: bytes, limit: int) -> bool:
+        """Keep what there is room for, and tell whether that is all of it."""
+        kept = self._kept[pipe]
+        kept += chunk[: limit - len(kept)]
+        return len(chunk) <= limit - len(kept) or not chunk
+
+    def _close(self, key: selectors.SelectorKey) -> None:
+        self._selector.unregister(key.fileobj)
+        for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
+            if pipe is key.fileobj:
+                with suppress(OSError):
+                    pipe.close()
+
+    def _timeout(self) -> CniError:
+        return CniError(
+            Code.DELEGATE_TIMEOUT,
+            f"no answer within {self._call.seconds:.0f} s, so it was ended",
+            f"see what {self._call.plugin} waits for; requestTimeout sets the limit",
+        )
+
+
+def _pass_on(chunk: bytes) -> None:
+    """Show a plugin's standard error in ours, where kubelet and people look for it."""
+    with suppress(OSError):
+        while chunk:
+            chunk = chunk[os.write(2, chunk) :]
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a plugin and the processes of its group: first kindly, then surely."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_GRACE_SECONDS)

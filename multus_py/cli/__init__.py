@@ -1,0 +1,1 @@
+"""The command line for people. Commands are imported when they are called, and only then."""

@@ -1,0 +1,40 @@
+"""What names and identifiers may look like before they become paths, arguments or links."""
+
+from __future__ import annotations
+
+import re
+
+# CNI specification, "Parameters" and "Configuration format"
+_IDENTIFIER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
+
+INTERFACE_NAME_LIMIT = 15
+"""Bytes; the kernel's IFNAMSIZ less the terminating zero."""
+
+# A file name on Linux has 255 bytes; record and cache names are built from up to three identifiers.
+IDENTIFIER_LIMIT = 200
+
+
+def is_container_id(text: str) -> bool:
+    """Tell whether ``text`` may be a container ID."""
+    return len(text) <= IDENTIFIER_LIMIT and _IDENTIFIER.fullmatch(text) is not None
+
+
+def is_network_name(text: str) -> bool:
+    """Tell whether ``text`` may be the name of a network."""
+    return len(text) <= IDENTIFIER_LIMIT and _IDENTIFIER.fullmatch(text) is not None
+
+
+def is_plugin_type(text: str) -> bool:
+    """Tell whether ``text`` may be a plugin's type: a file name that stays in its directory."""
+    return bool(text) and text not in {".", ".."} and not set(text) & {"/", "\0"}
+
+
+def interface_name_fault(name: str) -> str:
+    """Return what is wrong with an interface name, or nothing if it is fine."""
+    if len(name.encode()) > INTERFACE_NAME_LIMIT:
+        return f"interface name {name!r} is too long (at most {INTERFACE_NAME_LIMIT} bytes)"
+    if name in {"", ".", ".."}:
+        return f"interface name {name!r} is empty, . or .."
+    if any(char in "/:\0" or char.isspace() for char in name):
+        return f"interface name {name!r} contains a slash, a colon or white space"
+    return ""

@@ -1,0 +1,58 @@
+"""Finding the pod that a request is about, and making sure that it is this one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from multus_py.cni import arguments
+from multus_py.cni.errors import CniError, Code, NotFoundError
+
+if TYPE_CHECKING:
+    from multus_py.core.session import Session
+    from multus_py.models.objects import Pod
+
+
+def find(session: Session) -> Pod | None:
+    """Return the request's pod, None stand-alone.
+
+    A pod that is not there, or is another one of that name by now, is an error: a sandbox without
+    the pod's networks must not come up.
+    """
+    if session.cluster is None:
+        return None
+    ref = session.pod_ref
+    if not ref.valid:
+        raise CniError(
+            Code.INVALID_ENVIRONMENT,
+            f"CNI_ARGS name no pod ({arguments.POD_NAMESPACE}={ref.namespace!r}, "
+            f"{arguments.POD_NAME}={ref.name!r}), but the configuration has a cluster",
+            "pass both, or use a configuration without kubeconfig",
+        )
+    try:
+        pod = session.cluster.get_pod(ref)
+    except NotFoundError as error:
+        raise CniError(
+            Code.TRY_AGAIN_LATER,
+            f"pod {ref.name} is not known to the API server ({error.cause})",
+            "the runtime tries again; a pod that was deleted needs nothing",
+        ) from error
+    _check_uid(session, pod)
+    return pod
+
+
+def find_for_release(session: Session) -> Pod | None:
+    """Return the request's pod if it can be had; releasing does not depend on it."""
+    try:
+        return find(session)
+    except CniError:
+        return None
+
+
+def _check_uid(session: Session, pod: Pod) -> None:
+    expected = session.arguments.get(arguments.POD_UID)
+    if expected and expected != pod.uid and not pod.static:
+        raise CniError(
+            Code.POD_REPLACED,
+            f"the runtime speaks of UID {expected}, but the API server has UID {pod.uid}",
+            "nothing: the pod was replaced, and the runtime will clean up",
+        )

@@ -1,0 +1,130 @@
+"""What is attached to a container: from its record, or from whatever else is left of it.
+
+In order: our record or Multus's; the CNI library's cache, which holds everything about networks
+that were attached; and, if nothing at all is known, what an ADD would attach today, as plugins have
+to accept a DEL for what was never added.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from multus_py.cni.errors import CniError
+from multus_py.cni.request import Attachment
+from multus_py.core import networks, pods
+from multus_py.models.delegate import Delegate
+
+if TYPE_CHECKING:
+    from multus_py.cni.result import Result
+    from multus_py.core.session import Session
+    from multus_py.models.cached import CachedResult
+    from multus_py.models.delegate import Record
+
+_LOG = logging.getLogger(__name__)
+
+Attached = list[tuple["Delegate", "Result | None"]]
+"""Delegates in the order of their ADD, with the results of their plugins where these are known."""
+
+
+_USUAL_IFNAME = "eth0"
+"""What every container runtime for Kubernetes calls a pod's first interface."""
+
+
+def attached(session: Session) -> Attached:
+    """Return what is, or may be, attached to the request's container."""
+    record = _record(session)
+    if record:
+        return from_record(session, record)
+    cached = from_cache(session, session.request.container_id)
+    return cached or [(delegate, None) for delegate in _resolved(session)]
+
+
+def from_record(session: Session, record: Record) -> Attached:
+    """Return what a record says, completed from the cache where Multus wrote it."""
+    container_id = record.attachment.container_id
+    found: Attached = []
+    for recorded in record.delegates:
+        delegate = recorded
+        if not delegate.ifname:
+            delegate = replace(delegate, ifname=_cached_ifname(session, container_id, delegate))
+        place = Attachment(container_id, delegate.ifname)
+        cached = session.store.read_result(place, delegate.network.name)
+        if delegate.cni_args is None:
+            delegate = _completed(session, delegate, cached)
+        found.append((delegate, cached.result if cached else None))
+    return found
+
+
+def from_cache(session: Session, container_id: str) -> Attached:
+    """Return what the CNI library's cache knows of a container and no record mentions."""
+    recorded = {
+        (delegate.network.name, delegate.ifname)
+        for record in session.store.records()
+        if record.attachment.container_id == container_id
+        for delegate in record.delegates
+    }
+    found: Attached = []
+    for cached in session.store.results():
+        known = (cached.network_name, cached.ifname) in recorded
+        if cached.container_id == container_id and cached.config and not known:
+            delegate = Delegate(
+                name=cached.network_name,
+                network=cached.config,
+                ifname=cached.ifname,
+                cni_args=cached.cni_args,
+                capability_args=cached.capability_args or {},
+            )
+            found.append((delegate, cached.result))
+    return found
+
+
+def _record(session: Session) -> Record | None:
+    try:
+        return session.store.read_record(session.request.attachment)
+    except CniError as error:
+        _LOG.error("%s: the record is lost: %s", session.place, error)
+        return None
+
+
+def _completed(session: Session, delegate: Delegate, cached: CachedResult | None) -> Delegate:
+    """Return a delegate that Multus recorded with what it did not record.
+
+    Multus 4.3 shortens the configuration of a file-based list there; the cache has it whole.
+    """
+    capability_args = session.config.runtime_config.capability_args()
+    if not delegate.master:
+        capability_args |= delegate.requests.capability_args()
+        if delegate.device_id:
+            capability_args["deviceID"] = delegate.device_id
+    whole = delegate.network
+    if cached and cached.config and whole.chained and cached.config.types == whole.types:
+        whole = cached.config
+    return replace(
+        delegate,
+        network=whole,
+        cni_args=session.arguments.for_delegates(),
+        capability_args=(cached.capability_args if cached else None) or capability_args,
+    )
+
+
+def _cached_ifname(session: Session, container_id: str, delegate: Delegate) -> str:
+    """Return the interface name of a master whose record, written by Multus, does not have it."""
+    for cached in session.store.results():
+        if (cached.container_id, cached.network_name) == (container_id, delegate.network.name):
+            return cached.ifname
+    return _USUAL_IFNAME
+
+
+def _resolved(session: Session) -> tuple[Delegate, ...]:
+    """Return what an ADD would attach now, or as much of it as can still be found out."""
+    pod = pods.find_for_release(session)
+    try:
+        return networks.resolve(session, pod)
+    except CniError as error:
+        _LOG.info("%s: releasing without the pod's own networks: %s", session.place, error)
+    try:
+        return networks.complete(session, networks.of_node(session))
+    except CniError:
+        return ()

@@ -1,0 +1,1 @@
+"""What other people write and read: configuration, annotations, API objects, files on disk."""

@@ -1,0 +1,59 @@
+"""How JSON from strangers becomes a model: by the rules that Multus's users know (Go's decoder).
+
+Keys match in any letter case (the exact spelling wins), ``null`` leaves a default in place, unknown
+keys are kept, and a value of the wrong type is an error that names the path to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from multus_py.cni.errors import CniError, Code, clip
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+
+class Decoded(BaseModel):
+    """Base of every model of foreign JSON: frozen, strict about types, lenient about keys."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spelled_our_way(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        spellings = {
+            (field.alias or name).lower(): field.alias or name
+            for name, field in cls.model_fields.items()
+        }
+        folded: dict[str, Any] = {}
+        for key, item in value.items():
+            spelling = spellings.get(key.lower()) or key
+            if spelling != key and value.get(spelling) is not None:
+                continue
+            if item is not None or spelling not in spellings.values():
+                folded[spelling] = item
+        return folded
+
+
+Model = TypeVar("Model", bound=Decoded)
+
+
+def decoded(model: type[Model], value: object, *, code: Code, hint: str) -> Model:
+    """Return ``value`` as a ``model``; an error says which member is wrong and why."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise CniError(code, _explained(error.errors()[0]), hint) from error
+
+
+def _explained(detail: ErrorDetails) -> str:
+    place = ".".join(str(part) for part in detail["loc"])
+    reason = detail["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    given = detail["input"]
+    shown = f" (it is {clip(repr(given), 60)})" if isinstance(given, (str, int, float)) else ""
+    return f"{place}: {reason}{shown}" if place else reason
