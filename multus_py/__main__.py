@@ -5,6 +5,7 @@ A container runtime sets ``CNI_COMMAND``; people give arguments.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
@@ -21,13 +22,17 @@ def main() -> int:
         from multus_py.cli import commands
 
         return commands.main()
-    if os.environ.get("CNI_COMMAND"):
+    command = os.environ.get("CNI_COMMAND")
+    if command and command != "VERSION":
         from multus_py import inprocess
 
         return inprocess.main()
     from multus_py.cni import version
 
-    sys.stderr.write(_ABOUT.format(", ".join(version.SUPPORTED)))
+    if command:
+        sys.stdout.write(json.dumps(version.answer()))
+    else:
+        sys.stderr.write(_ABOUT.format(", ".join(version.SUPPORTED)))
     return 0
 
 

@@ -15,10 +15,10 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from multus_py.adapters import apiserver, kubelet, locks, logfile, manifests, process
+from multus_py.adapters import locks, logfile, process
 from multus_py.adapters.disk import Disk
 from multus_py.adapters.netlink import Namespaces
-from multus_py.cni import arguments, request, version
+from multus_py.cni import arguments, document, request, version
 from multus_py.cni.errors import CniError, Code, located
 from multus_py.core import add, collect, readiness, release
 from multus_py.core.budget import Budget
@@ -28,6 +28,8 @@ from multus_py.models import config as configuration
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
+
+    from kubernetes.client import ApiClient
 
     from multus_py.adapters.apiserver import ApiServer
     from multus_py.adapters.manifests import Manifests
@@ -57,27 +59,42 @@ def main() -> int:
         signal.signal(number, _end)
     started = time.monotonic()
     asked: Request | None = None
+    answer: JsonObject | None
     try:
         process.refuse_nested(os.environ)
-        asked = request.parse(os.environ, sys.stdin.buffer.read())
+        asked = request.parse(os.environ, _stdin())
         answer = _answer(asked, os.environ)
+        status, outcome = 0, "ok"
     except CniError as error:
-        return _report(error.at(os.environ.get("CNI_COMMAND", "")), asked, started)
-    except Exception as error:  # noqa: BLE001 - the last resort: a runtime gets an error object, whatever happens
+        answer, status = _described(error, asked), 1
+        outcome = error.message()
+    except Exception as error:  # noqa: BLE001 - a runtime gets an error object, whatever happens
         _LOG.debug("unexpected", exc_info=True)
-        cause = f"{type(error).__name__}: {error}"
-        return _report(CniError(Code.INTERNAL, cause, "report this as a bug"), asked, started)
-    if answer is not None:
-        sys.stdout.write(json.dumps(answer, indent=4))
-        sys.stdout.flush()
-    _LOG.info("%s", _line(asked, started, "ok"))
-    return 0
+        bug = CniError(Code.INTERNAL, f"{type(error).__name__}: {error}", "report this as a bug")
+        answer, status, outcome = _described(bug, asked), 1, bug.message()
+    _LOG.log(logging.ERROR if status else logging.INFO, "%s", _line(asked, started, outcome))
+    return status if _print(answer) else 1
+
+
+def _stdin() -> bytes:
+    """Return standard input, nothing if it is closed."""
+    return sys.stdin.buffer.read(document.MAX_BYTES + 1) if sys.stdin else b""
+
+
+def _print(answer: JsonObject | None) -> bool:
+    """Print an answer; tell whether there was somebody to read it."""
+    try:
+        if answer is not None:
+            sys.stdout.write(json.dumps(answer, indent=4))
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return False
+    return True
 
 
 def _answer(asked: Request, environ: Mapping[str, str]) -> JsonObject | None:
     """Return what the request is answered with on standard output, if anything."""
-    if asked.command == "VERSION":
-        return {"cniVersion": version.CURRENT, "supportedVersions": list(version.SUPPORTED)}
     config = configuration.parse(asked.config)
     logfile.configure(config)
     pairs = arguments.parse(asked.args)
@@ -112,28 +129,33 @@ def _run(session: Session) -> JsonObject | None:
         case "GC":
             collect.collect(session)
         case _:
-            pass  # VERSION was answered without a session
+            pass  # VERSION never gets here
     return None
 
 
 def _cluster(config: MultusConfig, environ: Mapping[str, str]) -> ApiServer | Manifests | None:
     """Return the cluster that the configuration or, inside a pod, the environment names."""
     if config.manifests:
-        return manifests.Manifests(config.manifests, status_directory=config.status_dir)
-    if config.kubeconfig:
-        path = config.kubeconfig
-        return apiserver.ApiServer(lambda: apiserver.from_kubeconfig(path), devices=kubelet.devices)
-    if environ.get("KUBERNETES_SERVICE_HOST") and environ.get("KUBERNETES_SERVICE_PORT"):
-        return apiserver.ApiServer(apiserver.from_service_account, devices=kubelet.devices)
-    return None
+        from multus_py.adapters.manifests import Manifests  # for tests and trials
+
+        return Manifests(config.manifests, status_directory=config.status_dir)
+    in_cluster = environ.get("KUBERNETES_SERVICE_HOST") and environ.get("KUBERNETES_SERVICE_PORT")
+    if not config.kubeconfig and not in_cluster:
+        return None
+    from multus_py.adapters import apiserver, kubelet  # stand-alone has neither
+
+    def connect() -> ApiClient:
+        if config.kubeconfig:
+            return apiserver.from_kubeconfig(config.kubeconfig)
+        return apiserver.from_service_account()
+
+    return apiserver.ApiServer(connect, devices=kubelet.devices)
 
 
-def _report(error: CniError, asked: Request | None, started: float) -> int:
-    """Print the error object and return the exit code of a failure."""
-    _LOG.error("%s", _line(asked, started, error.message()))
-    sys.stdout.write(json.dumps(error.document(asked.cni_version if asked else version.CURRENT)))
-    sys.stdout.flush()
-    return 1
+def _described(error: CniError, asked: Request | None) -> JsonObject:
+    """Return the error object for an error, which begins with the command it is about."""
+    named = error.at(asked.command) if asked else error
+    return named.document(asked.cni_version if asked else version.CURRENT)
 
 
 def _line(asked: Request | None, started: float, outcome: str) -> str:

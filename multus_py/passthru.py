@@ -32,7 +32,7 @@ def main() -> int:
 
 def _answer(asked: request.Request) -> dict[str, object]:
     if asked.command == "VERSION":
-        return {"cniVersion": version.CURRENT, "supportedVersions": list(SUPPORTED)}
+        return version.answer(SUPPORTED)
     if asked.cni_version not in SUPPORTED:
         raise CniError(
             Code.INCOMPATIBLE_VERSION,

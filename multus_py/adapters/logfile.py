@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import fcntl
-import gzip
 import logging
 import os
-import shutil
 import sys
 import time
 from contextlib import suppress
@@ -134,6 +132,9 @@ class _Lines(logging.Formatter):
 
 
 def _compress(path: str) -> None:
+    import gzip  # once in a hundred megabytes
+    import shutil
+
     with open(path, "rb") as plain, gzip.open(path + ".gz", "wb") as packed:
         shutil.copyfileobj(plain, packed)
     os.chmod(path + ".gz", 0o600)

@@ -15,6 +15,11 @@ _FORM = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}", re.ASCII)
 _SINCE = {"CHECK": "0.4.0", "GC": "1.1.0", "STATUS": "1.1.0"}
 
 
+def answer(supported: tuple[str, ...] = SUPPORTED) -> dict[str, object]:
+    """Return what VERSION is answered with."""
+    return {"cniVersion": CURRENT, "supportedVersions": list(supported)}
+
+
 def parts(version: str) -> tuple[int, ...]:
     """Return a version as numbers that compare; ``ValueError`` if it is none."""
     if not _FORM.fullmatch(version):

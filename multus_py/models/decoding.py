@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Decoded(BaseModel):
     """Base of every model of foreign JSON: frozen, strict about types, lenient about keys."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow", defer_build=True)
 
     @model_validator(mode="before")
     @classmethod
