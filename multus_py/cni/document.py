@@ -1,8 +1,8 @@
 """JSON as it comes from strangers: decoded strictly, so that nothing behind it need be careful.
 
-Numbers keep their value (integers of any size, floats as doubles), the order of keys is kept, and
-what cannot be carried through unchanged is refused: bytes that are not UTF-8, half surrogate pairs,
-``NaN``, numbers beyond a double, nesting that would exhaust the stack.
+Numbers keep their value (integers up to Python's limit of 4300 digits, floats as doubles), the
+order of keys is kept, and what cannot be carried through unchanged is refused: bytes that are not
+UTF-8, half surrogate pairs, ``NaN``, numbers beyond a double, nesting that would exhaust the stack.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def decode(raw: bytes | str, what: str) -> Any:
         raise _refused(what, f"is larger than {MAX_BYTES // 1024 // 1024} MiB")
     try:
         text = raw if isinstance(raw, str) else raw.decode("utf-8")
-        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(
+            text, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer
+        )
     except UnicodeDecodeError as error:
         raise _refused(what, f"is not UTF-8 (byte {error.start})") from error
     except RecursionError as error:
@@ -92,6 +94,13 @@ def _finite(text: str) -> float:
     if math.isinf(number):
         raise ValueError(f"number {text[:40]} is out of range")
     return number
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:  # Python's own limit; its message is for programmers
+        raise ValueError(f"number {text[:40]}… has {len(text)} digits") from error
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -57,6 +57,9 @@ class Code(IntEnum):
 SPECIFIED = range(1, 100)
 """Codes whose meaning the specification owns; a delegate's own code is passed on within these."""
 
+_TOLD = 5
+"""So many of several errors are told in one message."""
+
 
 class CniError(Exception):
     """A failure with a code, a cause and, where there is one, the next step for a person.
@@ -88,12 +91,17 @@ class CniError(Exception):
         return longer
 
     def message(self, limit: int = MESSAGE_LIMIT) -> str:
-        """Return places, cause and next step in ``limit`` characters; the cause gives way."""
-        places = ", ".join(clip(place, _PLACE_LIMIT) for place in self.where)
+        """Return places, cause and next step in ``limit`` characters.
+
+        The cause gives way first, down to a quarter of them, then the places.
+        """
+        cause = _one_line(self.cause).rstrip(". ")
+        hint = clip(_one_line(self.hint), min(_HINT_LIMIT, limit // 3))
+        tail = f". Next: {hint}" if hint else ""
+        room = limit - len(tail) - min(len(cause), limit // 4) - 2
+        places = clip(", ".join(clip(_one_line(place), _PLACE_LIMIT) for place in self.where), room)
         head = f"{places}: " if places else ""
-        tail = f". Next: {clip(self.hint, _HINT_LIMIT)}" if self.hint else ""
-        room = max(limit - len(head) - len(tail), limit // 4)
-        return clip(head + clip(_one_line(self.cause).rstrip(". "), room) + tail, limit)
+        return clip(head + clip(cause, limit - len(head) - len(tail)) + tail, limit)
 
     def __str__(self) -> str:
         return self.message()
@@ -104,18 +112,24 @@ class CniError(Exception):
 
 
 class NotFoundError(CniError):
-    """The cluster answers that there is no such object; callers may look elsewhere or go on."""
+    """What was asked for is not there: an object, a file, a plugin. Callers may go on without."""
 
 
 def joined(errors: Sequence[CniError]) -> CniError:
-    """Return one error that reports all of them, each with a fair share of the message."""
+    """Return one error that reports them, each with a fair share of the message.
+
+    A fair share of many would be a few letters: then the first are told and the others counted.
+    """
     if len(errors) == 1:
         return errors[0]
-    share = (MESSAGE_LIMIT - 80) // len(errors)
-    causes = " / ".join(_without_hint(error).message(share) for error in errors)
+    told = errors[:_TOLD]
+    share = (MESSAGE_LIMIT - 80) // len(told)
+    causes = [_without_hint(error).message(share) for error in told]
+    if len(errors) > len(told):
+        causes.append(f"and {len(errors) - len(told)} more")
     codes = {error.code for error in errors}
     code = codes.pop() if len(codes) == 1 else Code.DELEGATE_FAILED
-    return CniError(code, f"{len(errors)} failures: {causes}", errors[0].hint)
+    return CniError(code, f"{len(errors)} failures: {' / '.join(causes)}", errors[0].hint)
 
 
 @contextmanager
@@ -131,6 +145,8 @@ def clip(text: str, limit: int) -> str:
     """Return ``text`` in at most ``limit`` characters; what is missing in the middle shows as …."""
     if len(text) <= limit:
         return text
+    if limit < 1:
+        return ""
     tail = limit // 3
     return text[: limit - tail - 1] + "…" + text[len(text) - tail :]
 

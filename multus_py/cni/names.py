@@ -7,6 +7,9 @@ import re
 # CNI specification, "Parameters" and "Configuration format"
 _IDENTIFIER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
 
+# The kernel's dev_valid_name(), and halves of surrogate pairs, which no encoding has
+_NOT_IN_INTERFACE_NAMES = re.compile(r"[/:\0\s\ud800-\udfff]")
+
 INTERFACE_NAME_LIMIT = 15
 """Bytes; the kernel's IFNAMSIZ less the terminating zero."""
 
@@ -31,10 +34,10 @@ def is_plugin_type(text: str) -> bool:
 
 def interface_name_fault(name: str) -> str:
     """Return what is wrong with an interface name, or nothing if it is fine."""
-    if len(name.encode()) > INTERFACE_NAME_LIMIT:
+    if len(name.encode(errors="surrogatepass")) > INTERFACE_NAME_LIMIT:
         return f"interface name {name!r} is too long (at most {INTERFACE_NAME_LIMIT} bytes)"
     if name in {"", ".", ".."}:
         return f"interface name {name!r} is empty, . or .."
-    if any(char in "/:\0" or char.isspace() for char in name):
-        return f"interface name {name!r} contains a slash, a colon or white space"
+    if _NOT_IN_INTERFACE_NAMES.search(name):
+        return f"interface name {name!r} contains a slash, a colon, white space or no character"
     return ""

@@ -55,7 +55,10 @@ class NetworkConfig:
             )
 
     def changed(self, change: Callable[[JsonObject], JsonObject]) -> NetworkConfig:
-        """Return the network with ``change`` applied to every plugin's configuration."""
+        """Return the network with ``change`` applied to every plugin's configuration.
+
+        Its plugins are all its own from then on, those from a directory too.
+        """
         plugins = tuple(change(plugin) for plugin in self.plugins)
         whole = {**self.document, "plugins": list(plugins)} if self.chained else plugins[0]
         return replace(self, plugins=plugins, document=whole, written=whole)
@@ -153,7 +156,9 @@ def _check_plugin(plugin: object) -> None:
 def _version(config: JsonObject) -> str:
     """Return the effective version: with ``cniVersions`` the newest of them that we know."""
     single = _text(config, "cniVersion")
-    several = config.get("cniVersions") or []
+    several = config.get("cniVersions")
+    if several is None:
+        return single
     if not isinstance(several, list) or not all(isinstance(item, str) for item in several):
         raise _invalid("cniVersions is not a list of texts")
     if not several:

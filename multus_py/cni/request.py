@@ -115,8 +115,8 @@ def _check_value(variable: str, value: str) -> None:
 def _config(command: str, stdin: bytes) -> JsonObject:
     """Return the configuration, checked as far as the specification asks a plugin to."""
     config = document.decode_object(stdin, "the network configuration on standard input")
-    cni_version = config.get("cniVersion") or ""
-    if not isinstance(cni_version, str):
+    cni_version = config.get("cniVersion")
+    if not isinstance(cni_version, str | None):
         raise CniError(
             Code.DECODING_FAILURE, f"cniVersion is {document.kind(cni_version)}, not a text"
         )
@@ -130,10 +130,10 @@ def _config(command: str, stdin: bytes) -> JsonObject:
     if not names.is_network_name(name):
         raise CniError(
             Code.INVALID_CONFIGURATION,
-            f"network name {name!r} has characters other than letters, digits, _ . -",
-            "rename the network",
+            f"network name {name!r} is invalid",
+            "rename the network (letters, digits, _ . - after a letter or digit, at most 200)",
         )
-    version.negotiated(cni_version, command)
+    version.negotiated(cni_version or "", command)
     return config
 
 

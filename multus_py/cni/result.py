@@ -38,6 +38,9 @@ _ADDED_IN_1 = {
 }
 """Members of 1.x that the middle shape does not have."""
 
+_OF_SHAPES = ("ip4", "ip6", "interfaces", "ips", "routes")
+"""Members that mean something in one shape only; strays of another shape are not converted."""
+
 IPV4, IPV6 = 4, 6
 """Address families, as the specification writes them."""
 
@@ -138,9 +141,10 @@ def _raise(result: Result) -> JsonObject:
         return old
     if _shape(result.version) is _Shape.MIDDLE:
         return {**old, "ips": [_without(entry, ("version",)) for entry in old.get("ips") or []]}
-    kept = {key: value for key, value in old.items() if key not in {"ip4", "ip6"}}
+    kept = _without(old, _OF_SHAPES)
     families = [old[key] for key in ("ip4", "ip6") if old.get(key)]
-    ips = [_without({**entry, "address": entry["ip"]}, ("ip", "routes")) for entry in families]
+    foreign = ("ip", "routes", "interface", "version")
+    ips = [_without({**entry, "address": entry["ip"]}, foreign) for entry in families]
     routes = [route for entry in families for route in entry.get("routes") or []]
     return {**kept, "ips": ips, "routes": routes}
 
@@ -151,7 +155,7 @@ def _lower(newest: JsonObject, target: str) -> JsonObject:
         return newest
     if _shape(target) is _Shape.FIRST:
         return _to_first_shape(newest)
-    ips = [{"version": str(address_family(ip["address"])), **ip} for ip in newest.get("ips") or []]
+    ips = [{**ip, "version": str(address_family(ip["address"]))} for ip in newest.get("ips") or []]
     older = {**newest, "ips": ips}
     for key, added in _ADDED_IN_1.items():
         if newest.get(key):
@@ -161,9 +165,7 @@ def _lower(newest: JsonObject, target: str) -> JsonObject:
 
 def _to_first_shape(newest: JsonObject) -> JsonObject:
     """Keep the first address of each family and the routes of the families that have one."""
-    older = {
-        key: value for key, value in newest.items() if key not in {"interfaces", "ips", "routes"}
-    }
+    older = _without(newest, _OF_SHAPES)
     for family, key in ((IPV4, "ip4"), (IPV6, "ip6")):
         own = [ip for ip in newest.get("ips") or [] if address_family(ip["address"]) == family]
         if not own:
@@ -233,25 +235,29 @@ def _check_dns(value: JsonObject) -> None:
     _expect(isinstance(dns, dict), "dns", dns, "an object")
     _check_optional(dns, "domain", str, "dns")
     for key in ("nameservers", "search", "options"):
-        items = dns.get(key) or []
-        texts = isinstance(items, list) and all(isinstance(item, str) for item in items)
-        _expect(texts, f"dns.{key}", items, "a list of texts")
+        for index, item in enumerate(_list(dns, key, f"dns.{key}")):
+            _expect(isinstance(item, str), f"dns.{key}[{index}]", item, "a text")
 
 
-def _objects(holder: JsonObject, key: str, place: str) -> list[Any]:
+def _list(holder: JsonObject, key: str, place: str) -> list[Any]:
     items = holder.get(key)
     if items is None:
         return []
     _expect(isinstance(items, list), place, items, "a list")
+    return list(items)
+
+
+def _objects(holder: JsonObject, key: str, place: str) -> list[Any]:
+    items = _list(holder, key, place)
     for index, item in enumerate(items):
         _expect(isinstance(item, dict), f"{place}[{index}]", item, "an object")
-    return list(items)
+    return items
 
 
 def _check_optional(entry: JsonObject, key: str, kind: type, place: str) -> None:
     value = entry.get(key)
     right = value is None or (isinstance(value, kind) and not isinstance(value, bool))
-    _expect(right, f"{place}.{key}", value, "a text" if kind is str else "a number")
+    _expect(right, f"{place}.{key}", value, "a text" if kind is str else "an integer")
 
 
 def _check_network(value: object, place: str, *, required: bool) -> None:
@@ -275,7 +281,9 @@ def _check_ip(
         read(text)
     except ValueError as error:
         raise _invalid(f"its result has {place} {text!r}, which is no address") from error
-    if slash and "/" not in text:
+    if "%" in text:
+        raise _invalid(f"its result has {place} {text!r} with a zone")
+    if slash and not text.partition("/")[2].isdecimal():
         raise _invalid(f"its result has {place} {text!r} without a prefix length")
 
 

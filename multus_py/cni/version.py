@@ -51,8 +51,8 @@ def negotiated(version: str, command: str) -> str:
     Raises an error with code 1 if the version or the command in it is not supported.
     """
     hint = f"use a cniVersion out of {', '.join(SUPPORTED)}"
-    if not has_command(version, command):
-        since = _SINCE.get(command, UNNAMED)
+    if command in _SINCE and not has_command(version, command):
+        since = _SINCE[command]
         raise CniError(
             Code.INCOMPATIBLE_VERSION,
             f"config version {version or UNNAMED} does not allow {command} (since {since})",
