@@ -7,7 +7,6 @@ release it, which is what happens when a record got lost.
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from multus_py.cni.result import Result
 
 _KIND = "cniCacheV1"
+_HINT = "a DEL goes on without it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +79,8 @@ def decode(raw: bytes) -> CachedResult:
     """
     value = document.decode_object(raw, "the cached result")
     if value.get("kind") != _KIND:
-        bare = result.checked(value, "")
-        return CachedResult(container_id="", ifname="", network_name="", result=bare)
-    file = decoded(_File, value, code=Code.DECODING_FAILURE, hint="a DEL goes on without it")
+        return CachedResult(container_id="", ifname="", network_name="", result=_result(value))
+    file = decoded(_File, value, code=Code.DECODING_FAILURE, hint=_HINT)
     return CachedResult(
         container_id=file.container_id,
         ifname=file.ifname,
@@ -90,13 +89,20 @@ def decode(raw: bytes) -> CachedResult:
         config=_config(file.config),
         cni_args=tuple((key, text) for key, text in file.cni_args),
         capability_args=file.capability_args,
-        result=result.checked(file.result, ""),
+        result=_result(file.result),
     )
+
+
+def _result(value: JsonObject) -> Result:
+    try:
+        return result.checked(value, "")
+    except CniError as error:
+        raise CniError(Code.DECODING_FAILURE, error.cause, _HINT) from error
 
 
 def _config(encoded: str) -> NetworkConfig | None:
     try:
         raw = base64.b64decode(encoded, validate=True)
         return network.parse(document.decode_object(raw, "the cached configuration"))
-    except (binascii.Error, CniError):
+    except (ValueError, CniError):
         return None

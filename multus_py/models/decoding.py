@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from multus_py.cni import document
 from multus_py.cni.errors import CniError, Code, clip
 
 if TYPE_CHECKING:
@@ -53,7 +54,13 @@ def decoded(model: type[Model], value: object, *, code: Code, hint: str) -> Mode
 
 def _explained(detail: ErrorDetails) -> str:
     place = ".".join(str(part) for part in detail["loc"])
-    reason = detail["msg"].removeprefix("Value error, ").replace("Input should", "should")
     given = detail["input"]
-    shown = f" (it is {clip(repr(given), 60)})" if isinstance(given, (str, int, float)) else ""
-    return f"{place}: {reason}{shown}" if place else reason
+    if detail["type"] == "value_error":  # a validator of ours, which shows the value itself
+        reason = detail["msg"].removeprefix("Value error, ")
+    elif detail["type"] in {"dict_type", "model_type"}:
+        reason = f"should be an object, not {document.kind(given)}"
+    else:
+        reason = detail["msg"].replace("Input should", "should")
+        if isinstance(given, (str, int, float)):
+            reason += f" (it is {clip(repr(given), 60)})"
+    return f"{place}: {reason}" if place else reason

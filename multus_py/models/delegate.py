@@ -39,14 +39,14 @@ class Delegate:
     def label(self) -> str:
         """What messages call the network."""
         own = self.network.name
-        if own in {self.name, self.name.rpartition("/")[2], ""}:
+        if not self.name or own in {self.name, self.name.rpartition("/")[2], ""}:
             return self.name or own
         return f"{self.name} ({own})"
 
     @property
     def device_info_file(self) -> str:
         """The path of its device information, empty without a device."""
-        return str((self.capability_args or {}).get("CNIDeviceInfoFile", ""))
+        return str((self.capability_args or {}).get("CNIDeviceInfoFile") or "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,4 +57,6 @@ class Record:
     netns: str = ""
     owner: str = ""
     """Name of the configuration it was made under; empty in a record that Multus wrote."""
+    attempts: int = 0
+    """How many DELs have failed so far."""
     delegates: tuple[Delegate, ...]

@@ -8,7 +8,6 @@ the capabilities that the plugins got. A record without that member was written 
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -37,6 +36,7 @@ class _Ours(Decoded):
     """CNI_IFNAME of the ADD."""
     ifname: str
     master: bool
+    attempts: int = 0
     cni_args: list[Pair] = Field(alias="cniArgs")
     capability_args: dict[str, Any] = Field(alias="capabilityArgs")
 
@@ -78,6 +78,7 @@ def decode(raw: bytes, attachment: Attachment) -> Record:
         attachment=attachment,
         netns=ours.netns if ours else "",
         owner=ours.owner if ours else "",
+        attempts=ours.attempts if ours else 0,
         delegates=tuple(
             _delegate(entry, index, attachment.ifname) for index, entry in enumerate(read)
         ),
@@ -87,10 +88,10 @@ def decode(raw: bytes, attachment: Attachment) -> Record:
 def requested_ifname(raw: bytes) -> str:
     """Return the CNI_IFNAME a record belongs to, or nothing if Multus wrote it or it is broken."""
     try:
-        entries = document.decode(raw, "the record")
-        return str(entries[0]["multusPy"]["request"])
+        request = document.decode(raw, "the record")[0]["multusPy"]["request"]
     except (CniError, LookupError, TypeError):
         return ""
+    return request if isinstance(request, str) else ""
 
 
 # -- writing
@@ -124,6 +125,7 @@ def _written(delegate: Delegate, record: Record) -> JsonObject:
         "request": record.attachment.ifname,
         "ifname": delegate.ifname,
         "master": delegate.master,
+        "attempts": record.attempts,
         "cniArgs": [list(pair) for pair in delegate.cni_args or ()],
         "capabilityArgs": delegate.capability_args or {},
     }
@@ -186,9 +188,11 @@ def _delegate(entry: _Entry, index: int, request: str) -> Delegate:
 def _network(encoded: str) -> NetworkConfig:
     try:
         raw = base64.b64decode(encoded, validate=True)
-    except binascii.Error as error:
+        return network.parse(document.decode_object(raw, "it"))
+    except ValueError as error:
         raise _broken("a configuration in it is not base64") from error
-    return network.parse(document.decode_object(raw, "a configuration in the record"))
+    except CniError as error:
+        raise _broken(f"a configuration in it cannot be read: {error.cause}") from error
 
 
 def _broken(cause: str) -> CniError:

@@ -125,15 +125,21 @@ def hardware_address(text: str) -> str:
 
 def ip_or_cidr(text: str) -> str:
     """Return an IP address, with or without prefix length, as written; ``ValueError`` otherwise."""
+    address, slash, length = text.partition("/")
+    if slash and not length.isdecimal():
+        raise ValueError(f"{text!r} has no prefix length after the slash")
     try:
         ipaddress.ip_interface(text)
     except ValueError as error:
         raise ValueError(f"{text!r} is no IP address") from error
+    ip_address(address)
     return text
 
 
 def ip_address(text: str) -> str:
-    """Return an IP address as it was written; ``ValueError`` if it is none."""
+    """Return an IP address as it was written; ``ValueError`` if it is none, or has a zone."""
+    if "%" in text:
+        raise ValueError(f"{text!r} has a zone, which means nothing in a pod")
     try:
         ipaddress.ip_address(text)
     except ValueError as error:
