@@ -99,7 +99,8 @@ class _Attachment:
         """Release what was started, last first, and return what could not be released."""
         executor = Executor(self._session, seconds=lambda: self._session.budget.left)
         attached = [(started.delegate, started.cached) for started in self._started]
-        return release.release(self._session.store, executor, attached)
+        failures = release.release(self._session.store, executor, attached)
+        return [failure.error for failure in failures]
 
     def _refuse_taken_name(self, delegate: Delegate) -> None:
         """Refuse a name that is in use. The link may be anybody's, so nothing is started there."""

@@ -2,13 +2,14 @@
 
 Specification: "GC: Clean up any stale resources". The runtime lists the attachments of this network
 configuration that are valid. Everything else that was attached under it is released from its
-record, or from the CNI library's cache where Multus left no record.
+record, or from the CNI library's cache where Multus left no record. A runtime that gives no list,
+as libcni allows, calls nothing stale; plugins are then told what we know to be attached.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from multus_py.cni import document
@@ -21,6 +22,7 @@ from multus_py.core.execution import Executor
 if TYPE_CHECKING:
     from multus_py.cni.document import JsonObject
     from multus_py.core.recall import Attached
+    from multus_py.core.release import Failure
     from multus_py.core.session import Session
     from multus_py.models.delegate import Delegate, Record
 
@@ -51,41 +53,38 @@ def collect(session: Session) -> None:
     known, errors = _Known(), []
     for record in session.store.records():
         if _is_valid(record, valid) or record.owner not in {"", session.config.name}:
-            known.add(record.attachment.container_id, recall.from_record(session, record))
+            recalled = recall.from_record(session, record)
+            known.add(record.attachment.container_id, recalled.attached)
         else:
             errors += _release_record(session, record, known)
     errors += _release_unrecorded(session, valid, known)
-    errors += _collect_networks(session, valid, known)
+    errors += _collect_networks(session, valid or frozenset(), known)
     if errors:
         raise joined(errors)
 
 
-def _valid_attachments(config: JsonObject) -> frozenset[Attachment]:
-    """Return what the runtime calls valid. Without a list nothing may be called stale."""
+def _valid_attachments(config: JsonObject) -> frozenset[Attachment] | None:
+    """Return what the runtime calls valid, None if it does not say."""
     for key in VALID_ATTACHMENTS:
         items = config.get(key)
         if items is None:
             continue
         try:
-            return frozenset(
-                Attachment(str(item["containerID"]), str(item["ifname"])) for item in items
-            )
+            return frozenset(Attachment(item["containerID"], item["ifname"]) for item in items)
         except (TypeError, LookupError) as error:
             raise CniError(
                 Code.INVALID_CONFIGURATION,
                 f"{key} is not a list of objects with containerID and ifname",
                 "the container runtime sets it",
             ) from error
-    raise CniError(
-        Code.INVALID_CONFIGURATION,
-        f"GC needs {VALID_ATTACHMENTS[0]}, the attachments that are still valid",
-        "the container runtime sets it",
-    )
+    return None
 
 
-def _is_valid(record: Record, valid: frozenset[Attachment]) -> bool:
+def _is_valid(record: Record, valid: frozenset[Attachment] | None) -> bool:
     """Tell whether the runtime has what a record is about; Multus did not record the interface."""
     container_id, ifname = record.attachment.container_id, record.attachment.ifname
+    if valid is None:
+        return True
     if ifname:
         return record.attachment in valid
     return any(attachment.container_id == container_id for attachment in valid)
@@ -96,36 +95,36 @@ def _release_record(session: Session, record: Record, known: _Known) -> list[Cni
     container_id = record.attachment.container_id
     try:
         with session.store.lock(container_id, _LOCK_SECONDS):
-            attached = recall.from_record(session, record)
-            attached = attached or recall.from_cache(session, container_id)
-            errors = _release(session, container_id, attached, record.netns)
-            if not errors:
-                session.store.delete_record(record.attachment)
-            return errors
+            recalled = recall.from_record(session, record)
+            attached = recalled.attached or recall.from_cache(session, container_id)
+            failures = _released(session, container_id, attached, record.netns)
+            known_now = tuple(delegate for delegate, _ in attached)
+            return release.settle(session, replace(record, delegates=known_now), failures)
     except CniError as error:
         if error.code != Code.TRY_AGAIN_LATER:
             return [error]
-        known.add(container_id, recall.from_record(session, record))
+        known.add(container_id, recall.from_record(session, record).attached)
         return []
 
 
 def _release_unrecorded(
-    session: Session, valid: frozenset[Attachment], known: _Known
+    session: Session, valid: frozenset[Attachment] | None, known: _Known
 ) -> list[CniError]:
     """Release what only the CNI library's cache knows of: left behind by Multus, or by a crash."""
     errors = []
-    valid_containers = {attachment.container_id for attachment in valid}
+    valid_containers = {attachment.container_id for attachment in valid or ()}
     cached = {cached.container_id: cached.netns for cached in session.store.results()}
     for container_id, netns in cached.items():
         attached = recall.from_cache(session, container_id)
-        if container_id in valid_containers:
+        if valid is None or container_id in valid_containers:
             known.add(container_id, attached)
         else:
-            errors += _release(session, container_id, attached, netns)
+            failures = _released(session, container_id, attached, netns)
+            errors += [failure.error for failure in failures]
     return errors
 
 
-def _release(session: Session, container_id: str, attached: Attached, netns: str) -> list[CniError]:
+def _released(session: Session, container_id: str, attached: Attached, netns: str) -> list[Failure]:
     executor = Executor(
         session,
         seconds=lambda: session.budget.left,

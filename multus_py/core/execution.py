@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from multus_py.cni import arguments, document, names, result, version
-from multus_py.cni.errors import SPECIFIED, CniError, Code, joined, located
+from multus_py.cni.errors import SPECIFIED, CniError, Code, NotFoundError, joined, located
 from multus_py.core.ports import PluginCall
 
 if TYPE_CHECKING:
@@ -56,7 +56,11 @@ class Executor:
         return results[-1]
 
     def delete(self, delegate: Delegate, last: Result | None) -> None:
-        """Run DEL with the result of ADD. A plugin that fails does not keep the others from it."""
+        """Run DEL with the result of ADD. A plugin that fails does not keep the others from it.
+
+        Without a result ADD did not succeed; a plugin that is not installed was the reason for
+        that, or was never reached, and has nothing to release.
+        """
         self._validate(delegate)
         previous = self._previous(delegate, last)
         errors = []
@@ -65,7 +69,8 @@ class Executor:
                 with self._located(delegate, plugin):
                     self._run("DEL", delegate, plugin, previous)
             except CniError as error:
-                errors.append(error)
+                if last is not None or not isinstance(error, NotFoundError):
+                    errors.append(error)
         if errors:
             raise joined(errors)
 

@@ -50,8 +50,9 @@ def of_node(session: Session) -> list[Delegate]:
     config = session.config
     if config.cluster_network:
         return [_named_network(session, config.cluster_network, None)]
-    inline = generation.inline(config) if config.first_generation else config.inline_networks()
-    return [Delegate(name=network.name, network=network) for network in inline]
+    if config.first_generation:
+        return generation.numbered([_inline(network) for network in generation.inline(config)])
+    return [_inline(network) for network in config.inline_networks()]
 
 
 def complete(session: Session, delegates: list[Delegate]) -> tuple[Delegate, ...]:

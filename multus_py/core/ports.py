@@ -66,7 +66,10 @@ class Host(Protocol):
     """The node, seen from where the runtime executes plugins."""
 
     def run(self, call: PluginCall) -> PluginExit:
-        """Find and run a plugin. An error if it is missing, is this one, or takes too long."""
+        """Find and run a plugin; ``NotFoundError`` if it is not installed.
+
+        An error as well if it is this plugin itself, takes too long or says too much.
+        """
 
     def own_netns(self, netns: str) -> bool:
         """Tell whether the path leads to the network namespace that plugins are executed in."""

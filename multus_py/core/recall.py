@@ -8,40 +8,48 @@ to accept a DEL for what was never added.
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from multus_py.cni.errors import CniError
+from multus_py.cni.errors import CniError, Code
 from multus_py.cni.request import Attachment
 from multus_py.core import networks, pods
-from multus_py.models.delegate import Delegate
+from multus_py.models.delegate import Delegate, Record
 
 if TYPE_CHECKING:
     from multus_py.cni.result import Result
     from multus_py.core.session import Session
     from multus_py.models.cached import CachedResult
-    from multus_py.models.delegate import Record
 
 _LOG = logging.getLogger(__name__)
 
 Attached = list[tuple["Delegate", "Result | None"]]
 """Delegates in the order of their ADD, with the results of their plugins where these are known."""
 
-
 _USUAL_IFNAME = "eth0"
 """What every container runtime for Kubernetes calls a pod's first interface."""
 
 
-def attached(session: Session) -> Attached:
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What is, or may be, attached to a container."""
+
+    attached: Attached
+    record: Record
+    """The record of it, as it is on disk or would be."""
+
+
+def recalled(session: Session) -> Recalled:
     """Return what is, or may be, attached to the request's container."""
     record = _record(session)
     if record:
         return from_record(session, record)
-    cached = from_cache(session, session.request.container_id)
-    return cached or [(delegate, None) for delegate in _resolved(session)]
+    attached = from_cache(session, session.request.container_id)
+    attached = attached or [(delegate, None) for delegate in _resolved(session)]
+    return Recalled(attached, _record_of(session, attached))
 
 
-def from_record(session: Session, record: Record) -> Attached:
+def from_record(session: Session, record: Record) -> Recalled:
     """Return what a record says, completed from the cache where Multus wrote it."""
     container_id = record.attachment.container_id
     found: Attached = []
@@ -54,7 +62,8 @@ def from_record(session: Session, record: Record) -> Attached:
         if delegate.cni_args is None:
             delegate = _completed(session, delegate, cached)
         found.append((delegate, cached.result if cached else None))
-    return found
+    completed = tuple(delegate for delegate, _ in found)
+    return Recalled(found, replace(record, delegates=completed))
 
 
 def from_cache(session: Session, container_id: str) -> Attached:
@@ -84,8 +93,19 @@ def _record(session: Session) -> Record | None:
     try:
         return session.store.read_record(session.request.attachment)
     except CniError as error:
+        if error.code == Code.IO_FAILURE:
+            raise  # it may be whole, and readable the next time
         _LOG.error("%s: the record is lost: %s", session.place, error)
         return None
+
+
+def _record_of(session: Session, attached: Attached) -> Record:
+    return Record(
+        attachment=session.request.attachment,
+        netns=session.request.netns,
+        owner=session.config.name,
+        delegates=tuple(delegate for delegate, _ in attached),
+    )
 
 
 def _completed(session: Session, delegate: Delegate, cached: CachedResult | None) -> Delegate:

@@ -95,8 +95,6 @@ class DefaultRoutes:
 
 def edited(result: Result, families: frozenset[int], gateways: Sequence[str]) -> Result:
     """Return a result, for the cache, with the default routes that are in the pod now."""
-    if not families:
-        return result
     if "ip4" in result.document or "ip6" in result.document:
         return _edited_first_shape(result, families, gateways)
     routes = _without_default(result.document.get("routes"), families) + _added(gateways)
