@@ -149,7 +149,7 @@ def _cluster(config: MultusConfig, environ: Mapping[str, str]) -> ApiServer | Ma
             return apiserver.from_kubeconfig(config.kubeconfig)
         return apiserver.from_service_account()
 
-    return apiserver.ApiServer(connect, devices=kubelet.devices)
+    return apiserver.ApiServer(connect, devices=kubelet.Kubelet().devices)
 
 
 def _described(error: CniError, asked: Request | None) -> JsonObject:

@@ -19,7 +19,7 @@ SUPPORTED = version.SUPPORTED[2:]
 def main() -> int:
     """Answer the request in environment and standard input; return the exit code."""
     try:
-        asked = request.parse(os.environ, sys.stdin.buffer.read())
+        asked = request.parse(os.environ, sys.stdin.buffer.read() if sys.stdin else b"")
         answer = _answer(asked)
     except CniError as error:
         answer, status = error.document(version.CURRENT), 1

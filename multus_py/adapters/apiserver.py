@@ -69,10 +69,15 @@ class ApiServer:
     """
 
     def __init__(
-        self, connect: Callable[[], ApiClient], *, devices: Callable[[Pod], Devices]
+        self,
+        connect: Callable[[], ApiClient],
+        *,
+        devices: Callable[[Pod], Devices],
+        patience: float = PATIENCE,
     ) -> None:
         self._connect = connect
         self._devices = devices
+        self._patience = patience
         self._client: ApiClient | None = None
         self._events: list[JsonObject] = []
 
@@ -100,7 +105,7 @@ class ApiServer:
         path = _PODS.format(pod.ref) + "/status"
         change = {objects.NETWORK_STATUS: annotation}
         body = {"metadata": {"uid": pod.uid, "annotations": change}}
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self._patience
         try:
             self._repeat_conflicts(pod, deadline, lambda: self._ask("PATCH", path, body))
         except _RefusedError as refusal:
@@ -174,13 +179,13 @@ class ApiServer:
 
     def _ask(self, method: str, path: str, body: JsonObject | None = None) -> JsonObject:
         """Return the answer to a request, repeated while it fails for a reason that passes."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self._patience
         renewed = False
         for delay in _delays(deadline):
             try:
                 return self._once(method, path, body, seconds=max(deadline - time.monotonic(), 1))
             except _RefusedError as error:
-                if error.status == HTTPStatus.UNAUTHORIZED and not renewed:
+                if error.status == HTTPStatus.UNAUTHORIZED and not renewed and delay is not None:
                     renewed, self._client = True, None
                 elif not error.passing or delay is None:
                     raise
@@ -191,7 +196,8 @@ class ApiServer:
     def _once(
         self, method: str, path: str, body: JsonObject | None, *, seconds: float
     ) -> JsonObject:
-        from urllib3.exceptions import HTTPError, SSLError
+        from kubernetes.client import ApiException
+        from urllib3.exceptions import HTTPError
 
         client = self._client = self._client or self._connect()
         headers = {"Accept": "application/json", **_authorization(client)}
@@ -202,8 +208,9 @@ class ApiServer:
             response = client.call_api(*request, _request_timeout=seconds)
             content = response.read()
         except HTTPError as error:
-            reason = getattr(error, "reason", error)
-            raise _unreachable(client, reason, passing=not isinstance(reason, SSLError)) from error
+            raise _unreachable(client, getattr(error, "reason", error)) from error
+        except ApiException as error:  # what the client makes of errors of TLS
+            raise _unreachable(client, error.__context__) from error
         if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
             retry_after = response.headers.get("Retry-After", "")
             raise _refusal(client, response.status, content, retry_after)
@@ -294,7 +301,16 @@ _REFUSAL_HINTS: dict[int, str] = {
 }
 
 
-def _unreachable(client: ApiClient, reason: object, *, passing: bool) -> CniError:
+def _unreachable(client: ApiClient, reason: BaseException | None) -> CniError:
+    """Return the error for a request without an answer.
+
+    Lost connections pass, even if they end while hands are shaken; certificates stay what they are.
+    """
+    import ssl
+
+    from urllib3.exceptions import SSLError
+
+    passing = not isinstance(reason, SSLError) or isinstance(reason.args[0], ssl.SSLEOFError)
     refused = _RefusedError(
         Code.TRY_AGAIN_LATER if passing else Code.API_FAILURE,
         f"the API server {client.configuration.host} cannot be reached: {reason}",

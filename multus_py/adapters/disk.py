@@ -45,6 +45,12 @@ class Disk:
 
     def lock(self, container_id: str, seconds: float) -> AbstractContextManager[None]:
         """Keep other requests for this container out."""
+        if container_id == _RESULTS:
+            raise CniError(
+                Code.INVALID_ENVIRONMENT,
+                f"CNI_CONTAINERID {container_id} is the name of the directory of cached results",
+                "give the container another ID",
+            )
         with _io("prepare", self._directory):
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
         return self._lock(os.path.join(self._directory, f".{container_id}.lock"), seconds)
@@ -61,20 +67,27 @@ class Disk:
         return None if raw is None else records_model.decode(raw, attachment)
 
     def delete_record(self, attachment: Attachment) -> None:
-        """Delete the record of an attachment."""
-        _delete(self._record_path(attachment))
+        """Delete the record of an attachment, and what is left of one that was never finished."""
+        for path in (self._record_path(attachment), self._further_path(attachment)):
+            _delete(path)
 
     def records(self) -> list[Record]:
         """Return all records; one that cannot be read has no delegates."""
-        return [
+        listed = [
             self._listed(name)
-            for name in _names(self._directory)
+            for name in _file_names(self._directory)
             if names.is_container_id(name.partition(_FURTHER)[0])
-            and os.path.isfile(os.path.join(self._directory, name))
         ]
+        return [record for record in listed if record]
 
-    def _listed(self, name: str) -> Record:
-        raw = _read(os.path.join(self._directory, name)) or b""
+    def _listed(self, name: str) -> Record | None:
+        """Return a record, None if it was deleted meanwhile."""
+        try:
+            raw = _read(os.path.join(self._directory, name))
+        except CniError:
+            raw = b""
+        if raw is None:
+            return None
         container_id, _, ifname = name.partition(_FURTHER)
         attachment = Attachment(container_id, ifname or records_model.requested_ifname(raw))
         try:
@@ -87,11 +100,16 @@ class Disk:
 
         If that file is about another CNI_IFNAME of the container, the name has the interface too.
         """
+        further = self._further_path(attachment)
+        if os.path.exists(further):
+            return further
         path = os.path.join(self._directory, attachment.container_id)
         owner = records_model.requested_ifname(_read(path) or b"")
-        if owner in {"", attachment.ifname}:
-            return path
-        return f"{path}{_FURTHER}{attachment.ifname}"
+        return path if owner in {"", attachment.ifname} else further
+
+    def _further_path(self, attachment: Attachment) -> str:
+        name = f"{attachment.container_id}{_FURTHER}{attachment.ifname}"
+        return os.path.join(self._directory, name)
 
     # -- the CNI library's cache
 
@@ -111,7 +129,7 @@ class Disk:
 
     def results(self) -> list[CachedResult]:
         """Return all cached results that can be read, oldest first."""
-        paths = [os.path.join(self._results, name) for name in _names(self._results)]
+        paths = [os.path.join(self._results, name) for name in _file_names(self._results)]
         found = [_cached(path) for path in sorted(paths, key=_modified)]
         return [cached for cached in found if cached]
 
@@ -127,7 +145,7 @@ class Disk:
         """Return the configuration files of a directory by name; none if it does not exist."""
         return [
             self.config_file(os.path.join(directory, name))
-            for name in _names(directory)
+            for name in _file_names(directory)
             if name.endswith(_CONFIG_SUFFIXES)
         ]
 
@@ -168,14 +186,16 @@ class Disk:
 _CONFIG_SUFFIXES = (".conf", ".json", ".conflist")
 
 
-def _names(directory: str) -> list[str]:
-    """Return the names in a directory, sorted; hidden ones, which are ours alone, left out."""
+def _file_names(directory: str) -> list[str]:
+    """Return the names of files in a directory, sorted, without hidden ones, which are ours."""
     try:
-        return sorted(name for name in os.listdir(directory) if not name.startswith("."))
+        found = sorted(os.listdir(directory))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise _failure("list", directory, error) from error
+    visible = [name for name in found if not name.startswith(".")]
+    return [name for name in visible if os.path.isfile(os.path.join(directory, name))]
 
 
 def _modified(path: str) -> float:
@@ -253,7 +273,7 @@ def _sync_directory(directory: str) -> None:
 def _io(action: str, path: str) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _failure(action, path, error) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from multus_py.cni.errors import CniError, Code
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
     from multus_py.models.device import Devices
     from multus_py.models.objects import Pod
 
-SOCKET = "/var/lib/kubelet/pod-resources/kubelet.sock"
-CHECKPOINT = "/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint"
-
 _METHOD = "/v1.PodResourcesLister/List"
 _SECONDS = 10
 _MESSAGE_LIMIT = 16 * 1024 * 1024
@@ -23,41 +21,53 @@ _MESSAGE_LIMIT = 16 * 1024 * 1024
 _HINT = "see whether the kubelet runs on this node, and whether its directory can be read"
 
 
-def devices(pod: Pod) -> Devices:
-    """Return the device IDs that the kubelet allocated to a pod, by resource.
+@dataclass(frozen=True, slots=True)
+class Kubelet:
+    """The kubelet of this node, by the directory that it keeps its state in."""
 
-    Devices of resource claims (DRA) are listed by the name of the claim.
-    """
-    if not os.path.exists(SOCKET):
-        return _from_checkpoint(pod)
+    directory: str = "/var/lib/kubelet"
+
+    @property
+    def _socket(self) -> str:
+        return os.path.join(self.directory, "pod-resources/kubelet.sock")
+
+    @property
+    def _checkpoint(self) -> str:
+        return os.path.join(self.directory, "device-plugins/kubelet_internal_checkpoint")
+
+    def devices(self, pod: Pod) -> Devices:
+        """Return the device IDs that the kubelet allocated to a pod, by resource.
+
+        Devices of resource claims (DRA) are listed by the name of the claim.
+        """
+        if not os.path.exists(self._socket):
+            return _from_checkpoint(self._checkpoint, pod)
+        try:
+            return _from_socket(self._socket, pod)
+        except CniError:
+            if not os.path.exists(self._checkpoint):
+                raise
+            return _from_checkpoint(self._checkpoint, pod)
+
+
+def _from_checkpoint(path: str, pod: Pod) -> Devices:
     try:
-        return _from_socket(pod)
-    except CniError:
-        if not os.path.exists(CHECKPOINT):
-            raise
-        return _from_checkpoint(pod)
-
-
-def _from_checkpoint(pod: Pod) -> Devices:
-    try:
-        with open(CHECKPOINT, "rb") as file:
+        with open(path, "rb") as file:
             content = file.read()
     except OSError as error:
         raise CniError(
-            Code.DEVICE,
-            f"cannot read the kubelet's checkpoint {CHECKPOINT}: {error.strerror}",
-            _HINT,
+            Code.DEVICE, f"cannot read the kubelet's checkpoint {path}: {error.strerror}", _HINT
         ) from error
     return device.devices_in_checkpoint(content, pod.uid)
 
 
-def _from_socket(pod: Pod) -> Devices:
+def _from_socket(path: str, pod: Pod) -> Devices:
     import grpc  # a tenth of a second, for pods with devices only
 
     from multus_py.adapters import podresources_pb2 as podresources
 
     options = [("grpc.max_receive_message_length", _MESSAGE_LIMIT)]
-    with grpc.insecure_channel(f"unix://{SOCKET}", options=options) as channel:
+    with grpc.insecure_channel(f"unix://{path}", options=options) as channel:
         ask = channel.unary_unary(
             _METHOD,
             request_serializer=podresources.ListPodResourcesRequest.SerializeToString,
@@ -67,7 +77,7 @@ def _from_socket(pod: Pod) -> Devices:
             answer = ask(podresources.ListPodResourcesRequest(), timeout=_SECONDS)
         except grpc.RpcError as error:
             raise CniError(
-                Code.DEVICE, f"the kubelet does not answer on {SOCKET}: {error}", _HINT
+                Code.DEVICE, f"the kubelet does not answer on {path}: {error}", _HINT
             ) from error
     found: Devices = {}
     for entry in answer.pod_resources:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from multus_py.cni.errors import CniError, Code
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _INTERVAL = 0.02
+_LOCK = re.compile(r"^lock:\s*\d+: FLOCK .* WRITE (?P<taker>\d+) ", re.MULTILINE)
 
 
 @contextmanager
@@ -29,7 +31,7 @@ def held(path: str, seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # what was done under the lock is done
             os.unlink(path)
         # Not left to close(): a daemon that a plugin started may have the descriptor for long.
         fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -59,17 +61,16 @@ def _acquired(path: str, seconds: float) -> int:
 
 def _tried(path: str) -> int | None:
     """Return the descriptor of the lock, or None while somebody else holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _same_file(descriptor, path):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, _identity().encode(), 0)
-            os.set_inheritable(descriptor, True)
-            return descriptor
-    except BlockingIOError:
-        pass
-    os.close(descriptor)
+    with ExitStack() as undo:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        undo.callback(os.close, descriptor)
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _same_file(descriptor, path):
+                _sign(descriptor)
+                os.set_inheritable(descriptor, True)
+                undo.pop_all()
+                return descriptor
     return None
 
 
@@ -81,38 +82,52 @@ def _same_file(descriptor: int, path: str) -> bool:
         return False
 
 
-def _identity() -> str:
-    """Return who holds the lock: a process, and the PID namespace in which that number counts."""
-    return f"{os.getpid()} {os.stat('/proc/self/ns/pid').st_ino}"
+def _sign(descriptor: int) -> None:
+    """Write down who holds the lock. A full disk is no reason to keep a pod from being removed."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()} {_pid_namespace()}".encode(), 0)
+
+
+def _pid_namespace() -> str:
+    """Return the PID namespace in which numbers of processes count."""
+    return str(os.stat("/proc/self/ns/pid").st_ino)
 
 
 def _end_orphans(path: str) -> None:
     """End the processes that hold the lock for a request whose own process is no more.
 
-    Nothing happens while that process lives, or if it lives in another PID namespace.
+    Nothing happens while that process lives, or if it belonged to another PID namespace.
     """
     try:
         with open(path) as file:
             owner, _, namespace = file.read().partition(" ")
+            lock = os.fstat(file.fileno())
     except FileNotFoundError:
         return
-    if namespace != _identity().partition(" ")[2]:
+    if namespace != _pid_namespace() or _taker(owner, lock):
         return
-    holders = _holders(path)
-    if int(owner) not in holders:
-        for pid in holders - {os.getpid()}:
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        taker = _taker(pid, lock)
+        # Asked for twice: who is done gives the lock back, for its heirs too, before it is gone.
+        if taker not in {"", pid} and not _taker(taker, lock) and _taker(pid, lock):
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(int(pid), signal.SIGKILL)
 
 
-def _holders(path: str) -> set[int]:
-    """Return the processes that have the file open."""
-    holders = set()
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        with suppress(OSError):  # processes end while we look
-            for descriptor in os.listdir(f"/proc/{name}/fd"):
-                if os.readlink(f"/proc/{name}/fd/{descriptor}") == path:
-                    holders.add(int(name))
-    return holders
+def _taker(pid: str, lock: os.stat_result) -> str:
+    """Return who took the lock that a process holds; nothing if it holds none.
+
+    The kernel shows a lock with the descriptor that it was taken by and with inherited ones, not
+    with those of processes that wait for it (proc(5), "fdinfo").
+    """
+    try:
+        descriptors = os.listdir(f"/proc/{pid}/fdinfo")
+    except OSError:
+        return ""  # it has ended
+    for descriptor in descriptors:
+        with suppress(OSError), open(f"/proc/{pid}/fdinfo/{descriptor}") as file:
+            found = _LOCK.search(file.read())
+            if found and os.path.samestat(os.stat(f"/proc/{pid}/fd/{descriptor}"), lock):
+                return found["taker"]
+    return ""

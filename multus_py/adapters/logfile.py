@@ -10,6 +10,7 @@ import datetime as dt
 import fcntl
 import logging
 import os
+import re
 import sys
 import time
 from contextlib import suppress
@@ -20,16 +21,17 @@ if TYPE_CHECKING:
 
 LEVELS = {
     "panic": logging.CRITICAL,
-    "error": logging.ERROR,
+    "error": logging.WARNING,
     "verbose": logging.INFO,
     "debug": logging.DEBUG,
 }
 """Multus's levels, from few lines to many."""
 
-_NAMES = {number: name for name, number in LEVELS.items()} | {logging.WARNING: "error"}
+_NAMES = {number: name for name, number in LEVELS.items()} | {logging.ERROR: "error"}
 _ROOT = "multus_py"
 _MEGABYTE = 1024 * 1024
 _DAY = 24 * 60 * 60
+_STAMP = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}"
 
 
 def configure(config: MultusConfig) -> None:
@@ -68,7 +70,7 @@ class RotatedFile(logging.Handler):
         line = (self.format(record) + "\n").encode(errors="replace")
         try:
             self._append(line)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             if not self._failed:
                 self._failed = True
                 sys.stderr.write(f"multus-py: cannot write logFile {self._path}: {error}\n")
@@ -104,22 +106,21 @@ class RotatedFile(logging.Handler):
         aside = f"{stem}-{stamp}{extension}"
         os.rename(self._path, aside)
         if self._options.compress:
-            _compress(aside)
+            with suppress(FileNotFoundError):  # another process has forgotten it already
+                _compress(aside)
         self._forget_old(stem, extension)
 
     def _forget_old(self, stem: str, extension: str) -> None:
         directory, prefix = os.path.split(f"{stem}-")
-        backups = sorted(
-            name
-            for name in os.listdir(directory or ".")
-            if name.startswith(prefix) and name.endswith((extension, extension + ".gz"))
-        )
+        aside = re.compile(re.escape(prefix) + _STAMP + re.escape(extension) + r"(\.gz)?")
+        backups = sorted(name for name in os.listdir(directory or ".") if aside.fullmatch(name))
         limit = self._options.max_backups or len(backups)
         oldest = time.time() - self._options.max_age * _DAY if self._options.max_age else 0
         for position, name in enumerate(reversed(backups)):
             path = os.path.join(directory, name)
-            if position >= limit or os.stat(path).st_mtime < oldest:
-                os.unlink(path)
+            with suppress(FileNotFoundError):  # other processes forget at the same time
+                if position >= limit or os.stat(path).st_mtime < oldest:
+                    os.unlink(path)
 
 
 class _Lines(logging.Formatter):
@@ -128,14 +129,15 @@ class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         local = dt.datetime.fromtimestamp(record.created).astimezone()
         level = _NAMES.get(record.levelno, "debug")
-        return f"{local.isoformat(timespec='seconds')} [{level}] {record.getMessage()}"
+        line = f"{local.isoformat(timespec='seconds')} [{level}] {record.getMessage()}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 def _compress(path: str) -> None:
     import gzip  # once in a hundred megabytes
     import shutil
 
+    os.close(os.open(path + ".gz", os.O_WRONLY | os.O_CREAT, 0o600))
     with open(path, "rb") as plain, gzip.open(path + ".gz", "wb") as packed:
         shutil.copyfileobj(plain, packed)
-    os.chmod(path + ".gz", 0o600)
     os.unlink(path)

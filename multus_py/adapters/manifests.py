@@ -7,6 +7,7 @@ written to the API server goes into files of a directory, if one is named.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from multus_py.core.ports import Event
     from multus_py.models.device import Devices
     from multus_py.models.objects import NetworkDefinition
+
+_LOG = logging.getLogger(__name__)
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -79,7 +82,10 @@ class Manifests:
     def emit(self, pod: Pod, event: Event) -> None:
         """Append the event to ``<namespace>.<name>.events.jsonl``."""
         line = json.dumps({"type": event.type, "reason": event.reason, "message": event.message})
-        self._write(f"{pod.ref.namespace}.{pod.ref.name}.events.jsonl", line + "\n", mode="a")
+        try:
+            self._write(f"{pod.ref.namespace}.{pod.ref.name}.events.jsonl", line + "\n", mode="a")
+        except CniError as error:
+            _LOG.error("event %r is lost: %s", event.message, error)
 
     def close(self) -> None:
         """Nothing is pending."""

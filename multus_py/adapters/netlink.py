@@ -26,6 +26,8 @@ _OWN = "/proc/self/ns/net"
 _MAIN_TABLE = 254
 _UNICAST = 1
 """RTN_UNICAST; an unreachable or blackhole route is no way out."""
+_ANY_SCOPE = 255
+"""RT_SCOPE_NOWHERE, which in the removal of a route means that its scope plays no part."""
 _FAMILIES = {IPV4: socket.AF_INET, IPV6: socket.AF_INET6}
 _EVERYWHERE = {IPV4: "0.0.0.0/0", IPV6: "::/0"}
 
@@ -74,8 +76,9 @@ class Namespaces:
                 )
             with _netlink() as netlink:
                 for family in families:
-                    for hop in _default_hops(netlink, family, index):
-                        _delete(netlink, family, index, hop)
+                    # looked for anew each time: IPv4 removes a shared route at once, IPv6 in parts
+                    while hops := _default_hops(netlink, family, index):
+                        _delete(netlink, family, index, hops[0])
                 for gateway in gateways:
                     _add(netlink, index, ifname, gateway)
 
@@ -173,6 +176,7 @@ def _delete(netlink: IPRoute, family: int, index: int, hop: _Hop) -> None:
             dst=_EVERYWHERE[family],
             family=_FAMILIES[family],
             table=_MAIN_TABLE,
+            scope=_ANY_SCOPE,
             oif=index,
             **wanted,
         )

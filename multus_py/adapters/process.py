@@ -11,16 +11,17 @@ import selectors
 import signal
 import stat
 import subprocess
+import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from multus_py.cni import names
-from multus_py.cni.errors import CniError, Code
+from multus_py.cni.errors import CniError, Code, NotFoundError
 from multus_py.core.ports import PluginExit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from multus_py.core.ports import PluginCall
 
@@ -36,6 +37,7 @@ _BUSY_SECONDS = 5.0
 _GRACE_SECONDS = 2.0
 """Between SIGTERM and SIGKILL, and from a plugin's end to giving up on what it left behind."""
 
+_ENDING = (signal.SIGTERM, signal.SIGINT)
 _RUNNING_FOR = "MULTUS_PY_RUNNING_FOR"
 """Tells a plugin, and whatever it starts, for which container this plugin is already at work."""
 
@@ -52,12 +54,18 @@ class Plugins:
         path = self._find(call)
         container_id = call.environment.get("CNI_CONTAINERID", "")
         environ = {**self._environ, **call.environment, _RUNNING_FOR: f"container {container_id}"}
-        child = _spawned(path, environ)
+        child: subprocess.Popen[bytes] | None = None
         try:
+            with _signals_deferred():
+                child = _spawned(path, environ)
             return _Conversation(child, call).finish()
         except BaseException:
-            _end(child)
+            if child:
+                _end(child)
             raise
+        finally:
+            if child:
+                _hang_up(child)
 
     def _find(self, call: PluginCall) -> str:
         if not names.is_plugin_type(call.plugin):
@@ -70,7 +78,7 @@ class Plugins:
                 if os.path.realpath(path) in self._own_executables:
                     raise _recursion(path)
                 return path
-        raise CniError(
+        raise NotFoundError(
             Code.DELEGATE_MISSING,
             f"failed to find plugin {call.plugin} in {', '.join(call.path) or 'no directory'}",
             f"install {call.plugin} on this node",
@@ -96,6 +104,29 @@ def _executable(path: str) -> bool:
         return stat.S_ISREG(os.stat(path).st_mode) and os.access(path, os.X_OK)
     except (OSError, ValueError):
         return False
+
+
+@contextmanager
+def _signals_deferred() -> Iterator[None]:
+    """Let signals wait whose handlers may raise: a child that nobody knows of cannot be ended."""
+    arrived: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        del frame
+        arrived.append(number)
+
+    in_main = threading.current_thread() is threading.main_thread()  # others handle no signals
+    handlers = {number: signal.getsignal(number) for number in _ENDING if in_main}
+    raising = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in raising:
+        signal.signal(number, note)
+    try:
+        yield
+    finally:
+        for number, handler in raising.items():
+            signal.signal(number, handler)
+        for late in arrived:
+            signal.raise_signal(late)
 
 
 def _spawned(path: str, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -145,8 +176,6 @@ class _Conversation:
             self._listen(child.stdout, selectors.EVENT_READ)
             self._listen(child.stderr, selectors.EVENT_READ)
             in_time = self._exchange(time.monotonic() + self._call.seconds)
-            for key in list(self._selector.get_map().values()):
-                self._close(key)
         if not in_time:
             raise self._timeout()
         if self._overflow:
@@ -188,7 +217,6 @@ class _Conversation:
         try:
             self._child.wait(max(until - time.monotonic(), 0))
         except subprocess.TimeoutExpired:
-            _end(self._child)
             return False
         return True
 
@@ -215,8 +243,9 @@ class _Conversation:
     def _keep(self, pipe: IO[bytes] | None, chunk: bytes, limit: int) -> bool:
         """Keep what there is room for, and tell whether that is all of it."""
         kept = self._kept[pipe]
-        kept += chunk[: limit - len(kept)]
-        return len(chunk) <= limit - len(kept) or not chunk
+        room = limit - len(kept)
+        kept += chunk[:room]
+        return len(chunk) <= room
 
     def _close(self, key: selectors.SelectorKey) -> None:
         self._selector.unregister(key.fileobj)
@@ -238,6 +267,13 @@ def _pass_on(chunk: bytes) -> None:
     with suppress(OSError):
         while chunk:
             chunk = chunk[os.write(2, chunk) :]
+
+
+def _hang_up(child: subprocess.Popen[bytes]) -> None:
+    for pipe in (child.stdin, child.stdout, child.stderr):
+        if pipe:
+            with suppress(OSError):
+                pipe.close()
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
