@@ -50,18 +50,19 @@ class Inputs:
     conf_files: dict[str, bytes] = field(default_factory=dict)
     config: JsonObject | None = None
     """Ours; a file is taken for it by the type in it."""
+    _beside: dict[str, bytes] = field(default_factory=dict)
 
     def add(self, path: str) -> None:
         """Read a file, or the files of a directory that may be meant."""
         if os.path.isdir(path):
-            for name in sorted(os.listdir(path)):
-                if name.endswith((*SUFFIXES, *_CONFIG_SUFFIXES)):
-                    self.add(os.path.join(path, name))
+            for inner in _listed(path, (*SUFFIXES, *_CONFIG_SUFFIXES)):
+                self.add(inner)
             return
-        with open(path, "rb") as file:
-            content = file.read()
+        content = _content(path)
         if not path.endswith(_CONFIG_SUFFIXES):
             self.manifests[f"{len(self.manifests):03}-{os.path.basename(path)}"] = content
+            for inner in _listed(os.path.dirname(path) or ".", _CONFIG_SUFFIXES):
+                self._beside[os.path.basename(inner)] = _content(inner)
             return
         config = document.decode_object(content, path)
         if config.get("type") in OUR_TYPES:
@@ -70,13 +71,17 @@ class Inputs:
             self.conf_files[os.path.basename(path)] = content
 
     def write(self, directory: str) -> Manifests:
-        """Write the files below a directory and return the cluster that the manifests make up."""
-        for name, files in (("manifests", self.manifests), ("net.d", self.conf_files)):
-            os.makedirs(os.path.join(directory, name))
-            for base, content in files.items():
-                with open(os.path.join(directory, name, base), "wb") as file:
-                    file.write(content)
-        return Manifests([os.path.join(directory, "manifests")])
+        """Write the files below a directory and return the cluster that the manifests make up.
+
+        Definitions without a configuration leave it to files of the node. If none was given, those
+        beside the manifests are meant.
+        """
+        _write(os.path.join(directory, "manifests"), self.manifests)
+        cluster = Manifests([os.path.join(directory, "manifests")])
+        if not self.conf_files and not all(item.config for item in cluster.networks()):
+            self.conf_files = self._beside
+        _write(os.path.join(directory, "net.d"), self.conf_files)
+        return cluster
 
     def plugin_config(self, cluster: Manifests) -> JsonObject:
         """Return the configuration to try: the one given, or one with a bridge for all pods."""
@@ -86,15 +91,16 @@ class Inputs:
         return {**_CONFIG, "legacyNetworks": True} if old else _CONFIG
 
 
-def pods(cluster: Manifests, config: JsonObject, directory: str) -> list[Pod]:
+def pods(cluster: Manifests, config: JsonObject | None, directory: str) -> list[Pod]:
     """Return the pods to try: those of the manifests, or one that asks for all definitions.
 
-    A pod that we make up is added to the manifests in ``directory``.
+    ``config`` is ours if one was given: its delegates are something to try as well. A pod that we
+    make up is added to the manifests in ``directory``.
     """
     found = cluster.pods()
     definitions = [definition.ref for definition in cluster.networks()]
     old = [definition.ref for definition in cluster.first_generation_networks()]
-    if found or not (definitions or old or config.get("delegates")):
+    if found or not (definitions or old or (config or {}).get("delegates")):
         return found
     annotations = {}
     if definitions:
@@ -136,3 +142,20 @@ def _kinds(configs: Sequence[JsonObject]) -> Iterator[str]:
         ipam = plugin.get("ipam")
         if isinstance(ipam, dict) and isinstance(ipam.get("type"), str):
             yield ipam["type"]
+
+
+def _listed(directory: str, suffixes: tuple[str, ...]) -> list[str]:
+    names = sorted(name for name in os.listdir(directory) if name.endswith(suffixes))
+    return [os.path.join(directory, name) for name in names]
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _write(directory: str, files: dict[str, bytes]) -> None:
+    os.makedirs(directory)
+    for name, content in files.items():
+        with open(os.path.join(directory, name), "wb") as file:
+            file.write(content)

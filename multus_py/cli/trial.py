@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from multus_py.cli import inputs, sandbox
-from multus_py.cni.errors import CniError
+from multus_py.cni.errors import CniError, Code
 from multus_py.models import objects
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class _Trial:
             "confDir": os.path.join(sandbox.ROOT, "net.d"),
             "cniDir": os.path.join(sandbox.ROOT, "cni"),
         }
-        self._pods = inputs.pods(cluster, config, sandbox.ROOT)
+        self._pods = inputs.pods(cluster, given.config, sandbox.ROOT)
         self._plugins = inputs.plugins(cluster, given, config)
         self._failures = 0
 
@@ -151,9 +151,14 @@ class _Trial:
             env={**os.environ, **environment},
             check=False,
         )
-        if done.returncode:
-            self._fail(json.loads(done.stdout)["msg"])
-        return done.returncode == 0
+        if not done.returncode:
+            return True
+        error = json.loads(done.stdout)
+        if verb == "CHECK" and error["code"] == Code.INCOMPATIBLE_VERSION:
+            click.echo(error["msg"])  # networks of that time cannot be checked
+        else:
+            self._fail(error["msg"])
+        return False
 
     def _show(self, attached: Sequence[_Tried]) -> None:
         """Show all pods as a table, and the first one's network-status as it is."""
