@@ -7,6 +7,8 @@ CONFORMANCE ?= ../shared/conformance
 BIN = $(VENV)/bin
 READY = $(VENV)/ready
 PYTEST = $(BIN)/python -m pytest
+CNITOOL = .cache/bin/cnitool
+MULTUS = .cache/bin/multus
 # Tests make links, bridges and routes: in a network of their own, where nothing else can be hit.
 NODE = unshare --mount --net $(if $(filter 0,$(shell id -u)),,--user --map-root-user) .ci/node
 
@@ -21,7 +23,7 @@ setup: $(READY)  ## Make $(VENV)/bin/multus-py, with everything it needs on this
 demo: setup  ## Attach two pods to three networks, without a cluster, and clean up
 	@$(BIN)/multus-py try examples/demo.yaml
 
-test: setup  ## Run all tests (as root, or in a user namespace)
+test: setup $(CNITOOL)  ## Run all tests (as root, or in a user namespace)
 	$(NODE) $(PYTEST) -n auto --cov --cov-report=term
 
 check: setup  ## Format, lint, types, import contracts: what CI runs before the tests
@@ -34,7 +36,7 @@ format: setup  ## Format the code and repair what can be repaired
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup  ## Measure against a peer in the same run; prints ratios
+bench: setup $(MULTUS)  ## Measure against Multus 4.3.0 in the same run; prints ratios
 	$(NODE) $(BIN)/python -m tests.bench
 
 conformance: setup  ## Compare with recorded behaviour of Multus 4.3 (CONFORMANCE: its directory)
@@ -60,3 +62,9 @@ $(READY): requirements-dev.lock pyproject.toml .ci/prepare
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
+
+$(CNITOOL): .ci/go-build
+	$< $@ github.com/containernetworking/cni@v1.3.0 cnitool
+
+$(MULTUS): .ci/go-build
+	$< $@ gopkg.in/k8snetworkplumbingwg/multus-cni.v4@v4.3.0 cmd/multus
