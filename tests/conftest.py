@@ -1,0 +1,40 @@
+"""Fixtures for tests on real things."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import nodes
+from tests.kubeapi import Certificate, KubeApi
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def node() -> None:
+    """Make sure that the test may mount, and change links and routes."""
+    if not nodes.is_own():
+        pytest.fail("this test changes the node it runs on: run it with `make test`")
+
+
+@pytest.fixture
+def netns(node: None) -> Iterator[nodes.Netns]:
+    """A network namespace of its own for the test, with lo up."""
+    with nodes.network_namespace() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """The certificate of API servers in tests."""
+    return Certificate.made(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture
+def kubeapi(certificate: Certificate) -> Iterator[KubeApi]:
+    """An API server without any objects."""
+    with KubeApi(certificate) as server:
+        yield server

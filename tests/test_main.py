@@ -1,0 +1,54 @@
+"""The one executable is what it is called as: plugin, command line, or an explanation."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+from multus_py.cni import version
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CNI_")}
+    return subprocess.run(
+        [sys.executable, "-m", "multus_py", *arguments],
+        env=kept | environment,
+        input="",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_called_by_nobody_it_explains_itself_on_standard_error() -> None:
+    done = run()
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "CNI_COMMAND" in done.stderr
+    assert "0.1.0, 0.2.0" in done.stderr
+
+
+def test_called_for_its_version_it_needs_no_configuration() -> None:
+    done = run(CNI_COMMAND="VERSION")
+
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == {
+        "cniVersion": "1.1.0",
+        "supportedVersions": list(version.SUPPORTED),
+    }
+
+
+def test_called_by_a_runtime_it_is_the_plugin() -> None:
+    done = run(CNI_COMMAND="ADD")
+
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["code"] == 4
+
+
+def test_called_with_arguments_it_is_the_command_line_even_with_a_runtimes_variables() -> None:
+    done = run("--version", CNI_COMMAND="ADD")
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("multus-py")
