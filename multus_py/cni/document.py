@@ -34,7 +34,7 @@ def decode(raw: bytes | str, what: str) -> Any:
     except UnicodeDecodeError as error:
         raise _refused(what, f"is not UTF-8 (byte {error.start})") from error
     except RecursionError as error:
-        raise _refused(what, "is nested too deeply") from error
+        raise _too_deep(what) from error
     except ValueError as error:
         raise _refused(what, f"is not JSON ({error})") from error
     _check(value, what)
@@ -78,7 +78,7 @@ def _check(value: object, what: str) -> None:
         if not inner:
             return
         level = inner
-    raise _refused(what, f"is nested more than {MAX_DEPTH} levels deep")
+    raise _too_deep(what)
 
 
 def _is_unicode(text: str) -> bool:
@@ -105,6 +105,10 @@ def _integer(text: str) -> int:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON value")
+
+
+def _too_deep(what: str) -> CniError:
+    return _refused(what, f"is nested more than {MAX_DEPTH} levels deep")
 
 
 def _refused(what: str, why: str) -> CniError:

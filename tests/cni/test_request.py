@@ -194,7 +194,7 @@ def test_the_environment_is_looked_at_before_standard_input() -> None:
         (b"{", 6, "is not JSON (Expecting property name"),
         (b'{"name": "\xff"}', 6, "is not UTF-8 (byte 10)"),
         (config(name="a\ud800"), 6, "holds half of a surrogate pair"),
-        (b'{"a":' * 2000 + b"1" + b"}" * 2000, 6, "is nested too deeply"),
+        (b'{"a":' * 2000 + b"1" + b"}" * 2000, 6, "is nested more than 100 levels deep"),
         (b'{"a":' * 101 + b"1" + b"}" * 101, 6, "is nested more than 100 levels deep"),
         (config().ljust(16 * 1024 * 1024 + 1), 6, "is larger than 16 MiB"),
         (b"null", 6, "is null, not a JSON object"),
