@@ -5,23 +5,22 @@ Everything is read before the throw-away node is made, as that covers the places
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from multus_py.adapters.manifests import SUFFIXES, Manifests
 from multus_py.cni import document, network
+from multus_py.cni.errors import CniError, Code, located
 from multus_py.models import objects
 from multus_py.models.config import OUR_TYPES
-from multus_py.models.objects import ObjectRef, Pod
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from multus_py.cni.document import JsonObject
-    from multus_py.models.objects import NetworkDefinition
 
 _CONFIG_SUFFIXES = (".conf", ".conflist")
 _PARENT_KEYS = ("master", "if0", "device")
@@ -44,7 +43,7 @@ _CONFIG = {
 
 @dataclass(slots=True)
 class Inputs:
-    """The content of files by name."""
+    """The content of files by path, as they were named."""
 
     manifests: dict[str, bytes] = field(default_factory=dict)
     conf_files: dict[str, bytes] = field(default_factory=dict)
@@ -60,27 +59,27 @@ class Inputs:
             return
         content = _content(path)
         if not path.endswith(_CONFIG_SUFFIXES):
-            self.manifests[f"{len(self.manifests):03}-{os.path.basename(path)}"] = content
-            for inner in _listed(os.path.dirname(path) or ".", _CONFIG_SUFFIXES):
-                self._beside[os.path.basename(inner)] = _content(inner)
+            self.manifests[path] = content
+            self._look_beside(path)
             return
-        config = document.decode_object(content, path)
-        if config.get("type") in OUR_TYPES:
-            self.config = config
+        config = _ours(document.decode_object(content, path))
+        if config is None:
+            self.conf_files[path] = content
         else:
-            self.conf_files[os.path.basename(path)] = content
+            self.config = config
 
-    def write(self, directory: str) -> Manifests:
-        """Write the files below a directory and return the cluster that the manifests make up.
+    def cluster(self) -> Manifests:
+        """Return the cluster that the manifests make up.
 
-        Definitions without a configuration leave it to files of the node. If none was given, those
-        beside the manifests are meant.
+        Definitions without a configuration leave it to files of the node. Those beside the
+        manifests are meant, unless one was given.
         """
-        _write(os.path.join(directory, "manifests"), self.manifests)
-        cluster = Manifests([os.path.join(directory, "manifests")])
-        if not self.conf_files and not all(item.config for item in cluster.networks()):
-            self.conf_files = self._beside
-        _write(os.path.join(directory, "net.d"), self.conf_files)
+        cluster = Manifests(self.manifests, read=self.manifests.__getitem__)
+        bare = {item.ref.name for item in cluster.networks() if not item.config}
+        wanted = bare - {_name(content) for content in self.conf_files.values()}
+        for path, content in self._beside.items():
+            if _name(content) in wanted:
+                self.conf_files[path] = content
         return cluster
 
     def plugin_config(self, cluster: Manifests) -> JsonObject:
@@ -90,39 +89,98 @@ class Inputs:
         old = bool(cluster.first_generation_networks())
         return {**_CONFIG, "legacyNetworks": True} if old else _CONFIG
 
+    def write(self, directory: str, *further: JsonObject) -> None:
+        """Write the files, and further manifests, where the plugin looks for them."""
+        made = {f"made-up-{n}": document.encode(item) for n, item in enumerate(further)}
+        _write(os.path.join(directory, "manifests"), self.manifests | made, SUFFIXES)
+        _write(os.path.join(directory, "net.d"), self.conf_files, _CONFIG_SUFFIXES)
 
-def pods(cluster: Manifests, config: JsonObject | None, directory: str) -> list[Pod]:
-    """Return the pods to try: those of the manifests, or one that asks for all definitions.
+    def require_file(self, name: str) -> None:
+        """Raise an error unless one of the configuration files is that of the network."""
+        if any(_name(content) == name for content in self.conf_files.values()):
+            return
+        broken = [os.path.basename(path) for path in self._beside if not _name(self._beside[path])]
+        others = f" ({', '.join(broken)}: no name in it)" if broken else ""
+        raise CniError(
+            Code.NETWORK_NOT_FOUND,
+            f"it has no spec.config, and no file beside it or given has the name {name}{others}",
+            f'put a .conf file with "name": "{name}" there',
+        )
 
-    ``config`` is ours if one was given: its delegates are something to try as well. A pod that we
-    make up is added to the manifests in ``directory``.
+    def _look_beside(self, path: str) -> None:
+        """Keep the configuration files beside a manifest; nobody has asked for any of them yet."""
+        with suppress(CniError):
+            for inner in _listed(os.path.dirname(path) or ".", _CONFIG_SUFFIXES):
+                with suppress(CniError):
+                    self._beside[inner] = _content(inner)
+
+
+def made_up_pod(cluster: Manifests, config: JsonObject) -> JsonObject | None:
+    """Return the manifest of a pod that asks for all definitions, if there is anything to try.
+
+    The delegates of the configuration are something to try as well.
     """
-    found = cluster.pods()
     definitions = [definition.ref for definition in cluster.networks()]
     old = [definition.ref for definition in cluster.first_generation_networks()]
-    if found or not (definitions or old or (config or {}).get("delegates")):
-        return found
+    if not (definitions or old or config.get("delegates")):
+        return None
     annotations = {}
     if definitions:
         annotations[objects.NETWORKS] = ",".join(map(str, definitions))
     if old:
         annotations[objects.FIRST_GENERATION_NETWORKS] = ",".join(map(str, old))
-    pod = Pod(ObjectRef("default", "made-up"), "made-up", annotations)
     metadata = {"name": "made-up", "namespace": "default", "uid": "made-up"}
-    manifest = {"kind": "Pod", "metadata": {**metadata, "annotations": annotations}}
-    with open(os.path.join(directory, "manifests", "made-up.json"), "w") as file:
-        json.dump(manifest, file)
-    return [pod]
+    return {"kind": "Pod", "metadata": {**metadata, "annotations": annotations}}
 
 
-def plugins(cluster: Manifests, inputs: Inputs, config: JsonObject) -> list[JsonObject]:
-    """Return the configuration of every plugin that is named anywhere."""
-    definitions: list[NetworkDefinition] = cluster.networks() + cluster.first_generation_networks()
-    texts: list[bytes | str] = [definition.config for definition in definitions]
-    texts += inputs.conf_files.values()
-    configs = [document.decode_object(text, "a definition") for text in texts if text]
-    configs += config.get("delegates") or []
-    return [plugin for item in configs for plugin in network.parse(item).plugins]
+def plugins(cluster: Manifests, inputs: Inputs) -> list[JsonObject]:
+    """Return the configuration of every plugin that is named anywhere.
+
+    Errors name what is wrong in the user's words: the file, and the definition in it.
+    """
+    found: list[JsonObject] = []
+    for path, definition in cluster.definitions():
+        with located(path, f"network {definition.ref}"):
+            if definition.config:
+                config = document.decode_object(definition.config, "the configuration")
+                found += network.parse(config).plugins
+            else:
+                inputs.require_file(definition.ref.name)
+    for path, content in inputs.conf_files.items():
+        with located(path):
+            config = document.decode_object(content, "the configuration")
+            found += network.parse(config).plugins
+    return found + _delegates(inputs.config or _CONFIG)
+
+
+def _delegates(config: JsonObject) -> list[JsonObject]:
+    """Return the plugins of a configuration's delegates, as far as they are right."""
+    found: list[JsonObject] = []
+    delegates = config.get("delegates")
+    for delegate in delegates if isinstance(delegates, list) else []:
+        with suppress(CniError):  # the plugin will say what is wrong
+            found += network.parse(delegate).plugins if isinstance(delegate, dict) else []
+    return found
+
+
+def _ours(config: JsonObject) -> JsonObject | None:
+    """Return what the plugin would be given, if this is a configuration of multus-py."""
+    if config.get("type") in OUR_TYPES:
+        return config
+    listed = config.get("plugins")
+    for plugin in listed if isinstance(listed, list) else []:
+        if isinstance(plugin, dict) and plugin.get("type") in OUR_TYPES:
+            named = {key: config[key] for key in ("name", "cniVersion") if key in config}
+            return {**plugin, **named}
+    return None
+
+
+def _name(content: bytes) -> object:
+    """Return the name of the network in a configuration file; None if it has none."""
+    try:
+        return document.decode_object(content, "a file").get("name")
+    except CniError:
+        return None
 
 
 def parents(configs: Sequence[JsonObject]) -> list[str]:
@@ -145,17 +203,31 @@ def _kinds(configs: Sequence[JsonObject]) -> Iterator[str]:
 
 
 def _listed(directory: str, suffixes: tuple[str, ...]) -> list[str]:
-    names = sorted(name for name in os.listdir(directory) if name.endswith(suffixes))
+    with _reading(directory):
+        names = sorted(name for name in os.listdir(directory) if name.endswith(suffixes))
     return [os.path.join(directory, name) for name in names]
 
 
 def _content(path: str) -> bytes:
-    with open(path, "rb") as file:
+    with _reading(path), open(path, "rb") as file:
         return file.read()
 
 
-def _write(directory: str, files: dict[str, bytes]) -> None:
+@contextmanager
+def _reading(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        cause = f"it cannot be read: {error.strerror}"
+        raise CniError(Code.IO_FAILURE, cause, "look at its permissions", where=(path,)) from error
+
+
+def _write(directory: str, files: dict[str, bytes], suffixes: tuple[str, ...]) -> None:
+    """Write files under names that keep their order, and end as they have to."""
     os.makedirs(directory)
-    for name, content in files.items():
+    for number, (path, content) in enumerate(files.items()):
+        name = f"{number:03}-{os.path.basename(path)}"
+        if not name.endswith(suffixes):
+            name += suffixes[0]
         with open(os.path.join(directory, name), "wb") as file:
             file.write(content)

@@ -10,18 +10,20 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from multus_py.cli import inputs, sandbox
+from multus_py.cli import attachments, inputs, sandbox
+from multus_py.cni import document, version
 from multus_py.cni.errors import CniError, Code
 from multus_py.models import objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from multus_py.cli.attachments import Attachment
     from multus_py.cli.inputs import Inputs
     from multus_py.cni.document import JsonObject
     from multus_py.models.objects import Pod
@@ -53,7 +55,7 @@ def command(manifests: tuple[str, ...], more: tuple[str, ...]) -> None:
         sandbox.enter(sys.argv[1:])
     given = inputs.Inputs()
     try:
-        for path in (*manifests, *more):
+        for path in dict.fromkeys((*manifests, *more)):
             given.add(path)
         failures = _Trial(given).run()
     except CniError as error:
@@ -67,27 +69,33 @@ class _Tried:
 
     pod: Pod
     place: sandbox.Pod
-    status: list[JsonObject] = field(default_factory=list)
+    attached: bool = False
+    status: str = ""
+    """The network-status; empty if the results of the pod's plugins name no interface."""
+    attachments: tuple[Attachment, ...] = ()
 
 
 class _Trial:
     """One run, from manifests to an empty node."""
 
     def __init__(self, given: Inputs) -> None:
-        sandbox.prepare()
+        cluster = given.cluster()
+        self._plugins = inputs.plugins(cluster, given)
+        self._pods = cluster.pods()
+        made_up = None if self._pods else inputs.made_up_pod(cluster, given.config or {})
+        if made_up:
+            self._pods = [objects.pod(made_up)]
         self._path = os.environ.get("CNI_PATH") or _PLUGIN_DIRECTORIES
-        cluster = given.write(sandbox.ROOT)
-        config = given.plugin_config(cluster)
         self._config = {
-            **config,
+            **given.plugin_config(cluster),
             "manifests": [os.path.join(sandbox.ROOT, "manifests")],
             "statusDir": os.path.join(sandbox.ROOT, "status"),
             "confDir": os.path.join(sandbox.ROOT, "net.d"),
             "cniDir": os.path.join(sandbox.ROOT, "cni"),
         }
-        self._pods = inputs.pods(cluster, given.config, sandbox.ROOT)
-        self._plugins = inputs.plugins(cluster, given, config)
         self._failures = 0
+        self._writable = sandbox.prepare()
+        given.write(sandbox.ROOT, *([made_up] if made_up else []))
 
     def run(self) -> int:
         """Try everything and return how many things failed."""
@@ -96,10 +104,10 @@ class _Trial:
             return 0
         self._introduce()
         tried = [self._attach(pod, sandbox.add_pod(n)) for n, pod in enumerate(self._pods)]
-        attached = [entry for entry in tried if entry.status]
+        attached = [entry for entry in tried if entry.attached]
         self._show(attached)
         self._ping(attached)
-        self._all("CHECK", attached, "every network is in place")
+        self._check(attached)
         self._all("DEL", tried, "every network is released")
         self._show_leftovers(tried)
         return self._failures
@@ -107,6 +115,9 @@ class _Trial:
     def _introduce(self) -> None:
         """Say what is different here from a real node, and what is missing."""
         click.echo(f"{len(self._pods)} pod(s) on a node that is made for them and vanishes.")
+        if self._writable:
+            places = ", ".join(self._writable)
+            click.secho(f"Plugins can write to this machine's {places}.", fg="yellow", err=True)
         parents = inputs.parents(self._plugins)
         sandbox.add_parents(parents)
         if parents:
@@ -116,11 +127,27 @@ class _Trial:
 
     def _attach(self, pod: Pod, place: sandbox.Pod) -> _Tried:
         tried = _Tried(pod, place)
-        status = os.path.join(self._config["statusDir"], f"{pod.ref.namespace}.{pod.ref.name}")
-        if self._request("ADD", tried) and os.path.exists(f"{status}.status.json"):
-            with open(f"{status}.status.json") as file:
-                tried.status = json.load(file)
+        tried.attached = self._request("ADD", tried)
+        if tried.attached:
+            tried.status = self._published(pod)
+            tried.attachments = attachments.of(tried.status, place.interfaces())
         return tried
+
+    def _published(self, pod: Pod) -> str:
+        name = f"{pod.ref.namespace}.{pod.ref.name}.status.json"
+        try:
+            with open(os.path.join(self._config["statusDir"], name)) as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
+
+    def _check(self, attached: Sequence[_Tried]) -> None:
+        """Make the request CHECK; runtimes leave it out where the version does not have it."""
+        used = self._config.get("cniVersion") or version.UNNAMED
+        if attached and not version.has_command(used, "CHECK"):
+            click.echo(f"CHECK: not in cniVersion {used}")
+        else:
+            self._all("CHECK", attached, "every network is in place")
 
     def _all(self, verb: str, pods: Sequence[_Tried], outcome: str) -> None:
         answers = [self._request(verb, tried) for tried in pods]
@@ -153,7 +180,7 @@ class _Trial:
         )
         if not done.returncode:
             return True
-        error = json.loads(done.stdout)
+        error = _error(done)
         if verb == "CHECK" and error["code"] == Code.INCOMPATIBLE_VERSION:
             click.echo(error["msg"])  # networks of that time cannot be checked
         else:
@@ -162,29 +189,16 @@ class _Trial:
 
     def _show(self, attached: Sequence[_Tried]) -> None:
         """Show all pods as a table, and the first one's network-status as it is."""
-        rows = [
-            (
-                str(tried.pod.ref) if entry is tried.status[0] else "",
-                entry["name"],
-                entry.get("interface", ""),
-                " ".join(entry.get("ips", [])),
-                entry.get("mac", ""),
-                " ".join(entry.get("gateway", [])),
-            )
-            for tried in attached
-            for entry in tried.status
-        ]
-        if rows:
-            header = ("POD", "NETWORK", "INTERFACE", "ADDRESSES", "MAC", "GATEWAY")
-            click.echo(f"\n{_table([header, *rows])}")
-            click.echo(f"\n{objects.NETWORK_STATUS} of {attached[0].pod.ref}:")
-            click.echo(f"{json.dumps(attached[0].status, indent=2)}\n")
+        if attached:
+            pods = [(str(tried.pod.ref), tried.attachments) for tried in attached]
+            click.echo(f"\n{attachments.table(pods)}")
+            _show_status(attached[0])
 
     def _ping(self, attached: Sequence[_Tried]) -> None:
         """Ping from the first pod to the others over every network that they share."""
         for target in attached[1:]:
             source = attached[0]
-            for ifname, address in _shared(source, target):
+            for ifname, address in attachments.shared(source.attachments, target.attachments):
                 ping = ["ping", "-c1", "-W5", "-q", "-I", ifname, address]
                 done = subprocess.run(
                     ["ip", "netns", "exec", source.place.name, *ping],
@@ -215,13 +229,20 @@ class _Trial:
         click.secho(what, fg="red", err=True)
 
 
-def _shared(source: _Tried, target: _Tried) -> Iterator[tuple[str, str]]:
-    """Yield interfaces of the source, each with the target's address on the same network."""
-    for here in source.status:
-        for there in target.status:
-            same = (here["name"], here["interface"]) == (there["name"], there["interface"])
-            if same and here.get("ips") and there.get("ips"):
-                yield here["interface"], there["ips"][0]
+def _error(done: subprocess.CompletedProcess[bytes]) -> JsonObject:
+    """Return the error that the plugin answered; one that was killed answers nothing."""
+    try:
+        return document.decode_object(done.stdout, "the answer")
+    except CniError as error:
+        return {"code": Code.INTERNAL, "msg": f"the plugin ended with {done.returncode}: {error}"}
+
+
+def _show_status(tried: _Tried) -> None:
+    if tried.status:
+        click.echo(f"\n{objects.NETWORK_STATUS} of {tried.pod.ref}:")
+        click.echo(f"{json.dumps(json.loads(tried.status), indent=2)}\n")
+    else:
+        click.echo(f"\n{tried.pod.ref} gets no {objects.NETWORK_STATUS}.\n")
 
 
 def _files(top: str) -> Iterator[str]:
@@ -230,12 +251,3 @@ def _files(top: str) -> Iterator[str]:
         for name in names:
             if name != "lock" and not name.startswith("last_reserved_ip"):
                 yield os.path.join(directory, name)
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of texts as aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )

@@ -114,6 +114,14 @@ spec:
     assert all(pod.annotations == {"key": "value"} for pod in pods)
 
 
+@pytest.mark.parametrize("template", ['"x"', "[5]", "5"])
+def test_a_template_that_is_none_is_named(tmp_path: Path, template: str) -> None:
+    workload = f"{{kind: StatefulSet, metadata: {{name: web}}, spec: {{template: {template}}}}}"
+    with pytest.raises(CniError, match=r"spec\.template is a \w+, not an object") as caught:
+        manifests(tmp_path, workload).pods()
+    assert caught.value.where == (str(tmp_path / "0.yaml"), "StatefulSet default/web")
+
+
 def test_a_pod_without_uid_gets_one_that_stays(tmp_path: Path) -> None:
     content = POD.replace("uid: uid-web", "") + "---" + POD.replace("uid-web", "''") + "---" + POD
     content = content.replace("web", "db", 1)
@@ -172,6 +180,30 @@ def test_a_manifest_that_is_none_is_named(tmp_path: Path, content: str, cause: s
     assert str(tmp_path / "0.yaml") in caught.value.where
 
 
+def test_a_definition_that_is_wrong_is_named_with_its_file(tmp_path: Path) -> None:
+    cluster = manifests(tmp_path, POD, DEFINITION.replace('\'{"type": "bridge"}\'', "{}"))
+    for ask in (cluster.networks, cluster.definitions):
+        with pytest.raises(CniError, match=r"spec\.config is an object") as caught:
+            ask()
+        assert caught.value.where == (str(tmp_path / "1.yaml"), "network default/net")
+
+
+def test_definitions_of_both_kinds_come_with_their_files(tmp_path: Path) -> None:
+    found = manifests(tmp_path, FIRST_GENERATION, POD, DEFINITION).definitions()
+    assert [(path, item.ref.name) for path, item in found] == [
+        (str(tmp_path / "0.yaml"), "old"),
+        (str(tmp_path / "2.yaml"), "net"),
+    ]
+
+
+def test_files_may_have_been_read_by_somebody_else(tmp_path: Path) -> None:
+    contents = {"a": POD.encode(), "b": b"a: ["}
+    assert names(Manifests(["a"], read=contents.__getitem__)) == ["shop/web"]
+    with pytest.raises(CniError, match=r"it is not YAML: .* at line 1, column 5") as caught:
+        Manifests(contents, read=contents.__getitem__).pods()
+    assert caught.value.where == ("b",)
+
+
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(CniError, match="No such file or directory") as caught:
         Manifests([str(tmp_path / "missing.yaml")]).networks()
@@ -195,6 +227,14 @@ def test_status_and_events_go_into_files(tmp_path: Path) -> None:
         {"type": "Normal", "reason": "AddedInterface", "message": "first"},
         {"type": "Normal", "reason": "AddedInterface", "message": "second"},
     ]
+
+
+def test_a_status_is_changed_from_what_it_is_now(tmp_path: Path) -> None:
+    cluster = manifests(tmp_path, POD, status=str(tmp_path / "status"))
+    (pod,) = cluster.pods()
+    for _ in range(2):
+        cluster.edit_status(pod, lambda text: text + "+")
+    assert (tmp_path / "status/shop.web.status.json").read_text() == "++"
 
 
 def test_without_a_directory_nothing_is_written(tmp_path: Path) -> None:
