@@ -9,6 +9,8 @@ import click
 from multus_py.version import VERSION
 
 COMMANDS = {
+    "daemon": ("multus_py.daemon.command", "Serve the plugin on this node, until SIGTERM."),
+    "launcher": ("multus_py.cli.launcher", "Write the executable of a node with a daemon."),
     "try": ("multus_py.cli.trial", "Attach the pods of manifests in throw-away namespaces."),
 }
 """Name, module with a ``click`` command called ``command``, and what ``--help`` says about it."""

@@ -1,0 +1,202 @@
+"""A program that the shim runs to its end. Like the shim it imports only what is compiled in."""
+
+import _socket
+import posix
+import select
+import time
+
+from multus_py import wire
+
+CHUNK = 64 * 1024
+"""Bytes that are read and written at once."""
+
+_STDERR_LIMIT = 256 * 1024
+_BUSY_SECONDS = 5.0
+"""How long a plugin may be busy with being written ("text file busy"), as it is while installed."""
+_GRACE_SECONDS = 2.0
+"""Between SIGTERM and SIGKILL, and from a plugin's end to giving up on what it left behind."""
+
+_BUSY_INTERVAL = 0.05
+
+_ETXTBSY = 26
+_SIGKILL, _SIGPIPE, _SIGTERM, _SIGXFSZ = 9, 13, 15, 25
+
+
+Command = tuple[str | bytes, ...]
+"""A path and arguments."""
+
+
+class Child:
+    """A program that is run to its end, in a process group of its own."""
+
+    def __init__(self, command: Command, environment: dict[bytes, bytes]) -> None:
+        """Start it; an ``OSError`` if that cannot be done."""
+        self._pid, self._stdin, stdout, stderr = _started(command, environment)
+        self._stderr = stderr
+        self._open = {self._stdin, stdout, stderr}
+        self._kept = {stdout: bytearray(), stderr: bytearray()}
+        self._unsent = memoryview(b"")
+        self._too_much = False
+        self._status: int | None = None
+
+    def reply(
+        self, connection: _socket.socket, stdin: bytes, *, seconds: float, limit: int
+    ) -> tuple[bytes, ...]:
+        """Return the fields of the reply about it. It does not outlive the connection."""
+        limits = dict(zip(self._kept, (limit, _STDERR_LIMIT), strict=True))
+        in_time = False
+        try:
+            in_time = self._exchange(connection, stdin, limits, time.monotonic() + seconds)
+        finally:
+            if not in_time:
+                self._end()  # with its streams open still: it may have something to say
+            for descriptor in self._open:
+                posix.close(descriptor)
+        if not in_time:
+            return (wire.LATE,)
+        if self._too_much:
+            return (wire.FLOOD,)
+        stdout, stderr = self._kept.values()
+        return wire.ENDED, b"", b"%d" % (self._status or 0), bytes(stdout), bytes(stderr)
+
+    def _exchange(
+        self, connection: _socket.socket, stdin: bytes, limits: dict[int, int], until: float
+    ) -> bool:
+        """Move bytes until the child and its streams have ended; tell whether it ended in time.
+
+        A child that has ended may have left somebody behind who keeps its streams open; that one
+        is not waited for.
+        """
+        self._unsent = memoryview(stdin)
+        poller = self._poller(connection)
+        graceful = False
+        while self._open or not self._has_ended():
+            if self._has_ended() and not graceful:
+                graceful, until = True, min(until, time.monotonic() + _GRACE_SECONDS)
+            if time.monotonic() > until:
+                return self._has_ended()
+            for descriptor, _ in poller.poll(50 if self._open else 1):
+                self._move(descriptor, limits)
+                if descriptor not in self._open:
+                    poller.unregister(descriptor)
+        return True
+
+    def _poller(self, connection: _socket.socket) -> select.poll:
+        poller = select.poll()
+        poller.register(connection, select.POLLIN)
+        for descriptor in self._open:
+            posix.set_blocking(descriptor, False)
+            what = select.POLLOUT if descriptor == self._stdin else select.POLLIN
+            poller.register(descriptor, what)
+        return poller
+
+    def _move(self, descriptor: int, limits: dict[int, int]) -> None:
+        if descriptor == self._stdin:
+            self._feed()
+        elif descriptor in self._kept:
+            self._read(descriptor, limits[descriptor])
+        else:
+            raise wire.LostError("the daemon has gone, or speaks out of turn")
+
+    def _feed(self) -> None:
+        try:
+            self._unsent = self._unsent[posix.write(self._stdin, self._unsent[:CHUNK]) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._unsent = self._unsent[:0]  # a plugin need not read what it does not care for
+        if not self._unsent:
+            self._close(self._stdin)
+
+    def _read(self, descriptor: int, limit: int) -> None:
+        chunk = posix.read(descriptor, CHUNK)
+        if not chunk:
+            self._close(descriptor)
+        if descriptor == self._stderr:
+            write_all(2, chunk)  # where kubelet and people look for it
+        kept = self._kept[descriptor]
+        room = limit - len(kept)
+        kept += chunk[:room]
+        if len(chunk) > room and descriptor != self._stderr:
+            self._too_much = True
+
+    def _close(self, descriptor: int) -> None:
+        self._open.discard(descriptor)
+        posix.close(descriptor)
+
+    def _has_ended(self) -> bool:
+        if self._status is None:
+            pid, status = posix.waitpid(self._pid, posix.WNOHANG)
+            if pid:
+                self._status = posix.waitstatus_to_exitcode(status)
+        return self._status is not None
+
+    def _end(self) -> None:
+        """End it and the processes of its group: first kindly, then surely."""
+        for number in (_SIGTERM, _SIGKILL):
+            try:
+                posix.killpg(self._pid, number)
+            except OSError:  # nobody is left, or nobody that we may end
+                break
+            until = time.monotonic() + _GRACE_SECONDS
+            while not self._has_ended() and time.monotonic() < until:
+                time.sleep(0.005)
+
+
+def _started(command: Command, environment: dict[bytes, bytes]) -> tuple[int, int, int, int]:
+    """Start a program; return its process ID and our ends of its three streams."""
+    ends: list[int] = []
+    try:
+        for _ in range(3):
+            ends += posix.pipe()
+        theirs = (ends[0], ends[3], ends[5])
+        pid = _spawned(command, environment, theirs)
+    except OSError:
+        for end in ends:
+            posix.close(end)
+        raise
+    for end in theirs:
+        posix.close(end)
+    return pid, ends[1], ends[2], ends[4]
+
+
+def _spawned(
+    command: Command, environment: dict[bytes, bytes], streams: tuple[int, int, int]
+) -> int:
+    """Start a program with these streams, in a process group of its own; return its process ID."""
+    duplicates = [(posix.POSIX_SPAWN_DUP2, end, number) for number, end in enumerate(streams)]
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            return posix.posix_spawn(
+                command[0],
+                command,
+                environment,
+                file_actions=duplicates,
+                setpgroup=0,
+                setsigdef=(_SIGPIPE, _SIGXFSZ),  # which the interpreter ignores
+            )
+        except OSError as error:
+            if error.errno != _ETXTBSY or time.monotonic() > until:
+                raise
+        time.sleep(_BUSY_INTERVAL)
+
+
+def write_all(descriptor: int, content: bytes) -> bool:
+    """Write everything; tell whether there was somebody to read it."""
+    unwritten = memoryview(content)
+    while unwritten:
+        try:
+            unwritten = unwritten[posix.write(descriptor, unwritten) :]
+        except BlockingIOError:
+            _wait_for_room(descriptor)
+        except OSError:
+            return False
+    return True
+
+
+def _wait_for_room(descriptor: int) -> None:
+    """Wait for whoever reads a stream that somebody has made non-blocking."""
+    poller = select.poll()
+    poller.register(descriptor, select.POLLOUT)
+    poller.poll()
