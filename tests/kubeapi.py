@@ -1,8 +1,7 @@
 """A small Kubernetes API server over TLS that does what a test says.
 
-It keeps pods, definitions and events, and the rules of writing them that matter here: UID and
-resourceVersion as preconditions, merge patches, the status subresource. It writes down what it was
-asked, and fails in the ways in which API servers fail.
+What it knows is in :mod:`tests.kubeobjects`. It writes down what it was asked, and fails in the
+ways in which API servers fail.
 """
 
 from __future__ import annotations
@@ -15,26 +14,22 @@ import ssl
 import struct
 import subprocess
 import threading
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
+from tests.kubeobjects import Objects, Request, Watcher, collection, refused, request_of
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-JsonObject = dict[str, Any]
+    from tests.kubeobjects import JsonObject
 
-_COLLECTIONS = {
-    "Pod": "/api/v1/namespaces/{}/pods",
-    "Event": "/api/v1/namespaces/{}/events",
-    "NetworkAttachmentDefinition": (
-        "/apis/k8s.cni.cncf.io/v1/namespaces/{}/network-attachment-definitions"
-    ),
-    "Network": "/apis/kubernetes-network.cni.cncf.io/v1/namespaces/{}/networks",
-}
 _PROTOBUF = b"k8s\0"
 """How bodies begin that Go clients write: taken and not understood."""
-_REASONS = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 410: "Gone"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +52,6 @@ class Certificate:
         return new
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the server was asked. ``body`` is None for a GET, and for what is not JSON."""
-
-    method: str
-    path: str
-    body: Any
-
-
 @dataclass(slots=True)
 class Fault:
     """What happens to the next requests whose ``METHOD /path`` has a match of ``pattern``."""
@@ -82,21 +68,21 @@ class Fault:
     """The connection ends without an answer."""
 
 
-class KubeApi:
+class KubeApi(Objects):
     """The server. It answers while its context is entered."""
 
     def __init__(self, certificate: Certificate) -> None:
+        super().__init__()
         self.certificate = certificate
         self.token = "the-first-token"
         """What is accepted as credential; a test may change it at any time."""
-        self.objects: dict[str, JsonObject] = {}
-        """By path."""
+        self.port = 0
         self.requests: list[Request] = []
         self.faults: list[Fault] = []
-        self.lock = threading.RLock()
-        self.closing = threading.Event()
+        self.watchers: list[Watcher] = []
 
     def __enter__(self) -> Self:
+        self.closing = threading.Event()
         self._server = _Server(self)
         self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
@@ -104,21 +90,31 @@ class KubeApi:
 
     def __exit__(self, *exception: object) -> None:
         self.closing.set()
+        self.interrupt(dropped=True)
         self._server.shutdown()
         self._server.server_close()
+        self._server.cut_connections()
 
-    def add(self, kind: str, name: str, *, namespace: str = "default", **members: Any) -> str:
-        """Add an object, ``uid`` and ``annotations`` in its metadata, and return its path."""
-        metadata: JsonObject = {"name": name, "namespace": namespace, "resourceVersion": "1"}
-        metadata |= {key: members.pop(key) for key in ("uid", "annotations") if key in members}
-        path = f"{_COLLECTIONS[kind].format(namespace)}/{name}"
-        with self.lock:
-            self.objects[path] = {"kind": kind, "metadata": metadata, **members}
-        return path
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Be away: connections are lost, new ones refused."""
+        self.__exit__()
+        yield
+        self.__enter__()
 
-    def fault(self, pattern: str, **what: Any) -> None:
+    def interrupt(self, **fate: bool) -> int:
+        """Let the present watches become ``silent``, ``dropped`` or ``expired``; count them."""
+        with self.changed:
+            for watcher in self.watchers:
+                for name, value in fate.items():
+                    setattr(watcher, name, value)
+            self.changed.notify_all()
+            return len(self.watchers)
+
+    def fault(self, pattern: str, **what: Any) -> Fault:
         """Let something go wrong; see :class:`Fault`. Faults of one pattern come in their order."""
-        self.faults.append(Fault(pattern, **what))
+        self.faults.append(fault := Fault(pattern, **what))
+        return fault
 
     def asked(self, pattern: str = "") -> list[str]:
         """Return the requests so far, as ``METHOD /path``, that have a match of a pattern."""
@@ -127,7 +123,7 @@ class KubeApi:
 
     def events(self, namespace: str = "default") -> list[JsonObject]:
         """Return the events of a namespace in the order in which they came."""
-        prefix = _COLLECTIONS["Event"].format(namespace) + "/"
+        prefix = collection("Event", namespace) + "/"
         return [value for path, value in self.objects.items() if path.startswith(prefix)]
 
     def kubeconfig(self, directory: Path, *, files: bool = False) -> Path:
@@ -164,66 +160,32 @@ class KubeApi:
                 return fault
         return None
 
-    def answer(self, request: Request) -> tuple[int, JsonObject]:
-        """Return the right answer to a request."""
-        path = request.path.removesuffix("/status")
-        if request.body is None and request.method in {"POST", "PUT"}:
-            return 200, self.objects.get(path, {})
-        if request.method == "POST":
-            path = f"{path}/{request.body['metadata']['name']}"
-            if path in self.objects:
-                return refused(409, "it already exists")
-            self.objects[path] = request.body
-            return 201, request.body
-        if path not in self.objects:
-            kind, name = path.split("/")[-2:]
-            return refused(404, f'{kind} "{name}" not found')
-        if request.method == "GET":
-            return 200, self.objects[path]
-        return self._write(path, request, of_status=path != request.path)
-
-    def _write(self, path: str, request: Request, *, of_status: bool) -> tuple[int, JsonObject]:
-        current = self.objects[path]
-        metadata = current["metadata"]
-        for key in ("uid", "resourceVersion"):
-            if request.body["metadata"].get(key, metadata.get(key)) != metadata.get(key):
-                return refused(409, f"Operation cannot be fulfilled: its {key} is another")
-        changed = _merged(current, request.body) if request.method == "PATCH" else request.body
-        if of_status:
-            changed = {**changed, "spec": current.get("spec")}
-        version = str(int(metadata["resourceVersion"]) + 1)
-        changed["metadata"] = {**changed["metadata"], "resourceVersion": version}
-        self.objects[path] = changed
-        return 200, changed
-
-
-def refused(status: int, message: str) -> tuple[int, JsonObject]:
-    """Return an answer of the kind Status."""
-    reason = _REASONS.get(status, "Failure")
-    return status, {"kind": "Status", "message": message, "reason": reason, "code": status}
-
-
-def _merged(target: Any, patch: Any) -> Any:
-    """Return the outcome of a merge patch (RFC 7396)."""
-    if not isinstance(patch, dict):
-        return patch
-    kept = target if isinstance(target, dict) else {}
-    merged = kept | {key: _merged(kept.get(key), value) for key, value in patch.items()}
-    return {key: value for key, value in merged.items() if value is not None}
-
 
 class _Server(ThreadingHTTPServer):
     """Connections over TLS; each shakes hands in a thread of its own."""
 
     def __init__(self, api: KubeApi) -> None:
         self.api = api
+        self.connections: set[socket.socket] = set()
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(api.certificate.path, api.certificate.key)
-        super().__init__(("127.0.0.1", 0), _Connection)
+        super().__init__(("127.0.0.1", api.port), _Connection)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         plain, address = super().get_request()
-        return self.tls.wrap_socket(plain, True, do_handshake_on_connect=False), address
+        connection = self.tls.wrap_socket(plain, True, do_handshake_on_connect=False)
+        self.connections.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        self.connections.discard(request)
+        super().shutdown_request(request)
+
+    def cut_connections(self) -> None:
+        """End the connections that clients keep for their next request."""
+        for connection in list(self.connections):
+            with suppress(OSError):
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of clients that go away or do not trust the certificate."""
@@ -240,8 +202,8 @@ class _Connection(BaseHTTPRequestHandler):
         content = self.rfile.read(length)
         if content.startswith(_PROTOBUF):
             content = b""
-        path = self.path.partition("?")[0]
-        request = Request(self.command, path, json.loads(content or "null"))
+        path, _, query = self.path.partition("?")
+        request = request_of(self.command, path, json.loads(content or "null"), query)
         with api.lock:
             api.requests.append(request)
             fault = api.next_fault(request) or Fault("")
@@ -261,7 +223,10 @@ class _Connection(BaseHTTPRequestHandler):
         else:
             with api.lock:
                 answer = api.answer(request)
-            self._answer(*answer)
+            if request.method == "WATCH" and answer[0] == HTTPStatus.OK:
+                self._watch(api, Watcher(request))
+            else:
+                self._answer(*answer)
 
     do_GET = do_PATCH = do_POST = do_PUT = handle_request  # noqa: N815 - http.server's names
 
@@ -276,6 +241,23 @@ class _Connection(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def _watch(self, api: KubeApi, watcher: Watcher) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        api.watchers.append(watcher)
+        try:
+            for event in api.watched(watcher):
+                if event:
+                    line = json.dumps(event).encode() + b"\n"
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+            if watcher.dropped:
+                self._reset()
+            else:
+                self.wfile.write(b"0\r\n\r\n")
+        finally:
+            api.watchers.remove(watcher)
 
     def _reset(self) -> None:
         self.close_connection = True

@@ -7,6 +7,7 @@ directories 0700. The layout is Multus's: ``<cniDir>/<container ID>`` and
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from multus_py.cni.document import JsonObject
     from multus_py.models.cached import CachedResult
 
-    Lock = Callable[[str, float], AbstractContextManager[None]]
+    Lock = Callable[[str, float], AbstractContextManager[object]]
 
 _RESULTS = "results"
 _FURTHER = "@"
@@ -43,7 +44,7 @@ class Disk:
         self._results = os.path.join(directory, _RESULTS)
         self._lock = lock
 
-    def lock(self, container_id: str, seconds: float) -> AbstractContextManager[None]:
+    def lock(self, container_id: str, seconds: float) -> AbstractContextManager[object]:
         """Keep other requests for this container out."""
         if container_id == _RESULTS:
             raise CniError(
@@ -115,17 +116,25 @@ class Disk:
 
     def write_result(self, cached: CachedResult) -> None:
         """Write a result into the CNI library's cache."""
-        place = Attachment(cached.container_id, cached.ifname)
-        path = self._result_path(place, cached.network_name)
-        _write(path, cached_result.encode(cached))
+        name = cached_result.file_name(cached.container_id, cached.ifname, cached.network_name)
+        if fault := cached_result.file_name_fault(name):
+            raise CniError(
+                Code.INVALID_CONFIGURATION,
+                f"the name of its cached result {fault}",
+                "give the network a shorter name of letters and digits",
+            )
+        _write(os.path.join(self._results, name), cached_result.encode(cached))
 
     def read_result(self, attachment: Attachment, network: str) -> CachedResult | None:
         """Return a cached result, None if there is none that can be read."""
-        return _cached(self._result_path(attachment, network))
+        path = self._result_path(attachment, network)
+        return _cached(path) if path else None
 
     def delete_result(self, attachment: Attachment, network: str) -> None:
         """Delete a cached result."""
-        _delete(self._result_path(attachment, network))
+        path = self._result_path(attachment, network)
+        if path:
+            _delete(path)
 
     def results(self) -> list[CachedResult]:
         """Return all cached results that can be read, oldest first."""
@@ -133,11 +142,10 @@ class Disk:
         found = [_cached(path) for path in sorted(paths, key=_modified)]
         return [cached for cached in found if cached]
 
-    def _result_path(self, attachment: Attachment, network: str) -> str:
-        name = f"{network}-{attachment.container_id}-{attachment.ifname}"
-        if "/" in name or "\0" in name:
-            raise CniError(Code.INVALID_CONFIGURATION, f"{name!r} is not the name of a file")
-        return os.path.join(self._results, name)
+    def _result_path(self, attachment: Attachment, network: str) -> str | None:
+        """Return where a cached result is, None if no file can have its name."""
+        name = cached_result.file_name(attachment.container_id, attachment.ifname, network)
+        return None if {"/", "\0"} & set(name) else os.path.join(self._results, name)
 
     # -- configuration files
 
@@ -217,9 +225,9 @@ def _read(path: str) -> bytes | None:
     try:
         with open(path, "rb") as file:
             return file.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
     except (OSError, ValueError) as error:
+        if _is_absent(error):
+            return None
         raise _failure("read", path, error) from error
 
 
@@ -247,8 +255,17 @@ def _delete(path: str) -> None:
     """Delete a file, and what a write of it that was cut short has left."""
     with _io("delete", path):
         for name in (_temporary(path), path):
-            with suppress(FileNotFoundError, NotADirectoryError):
+            try:
                 os.unlink(name)
+            except OSError as error:
+                if not _is_absent(error):
+                    raise
+
+
+def _is_absent(error: Exception) -> bool:
+    """Tell whether an error says that there is no such file; none has a name that is too long."""
+    too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+    return too_long or isinstance(error, FileNotFoundError | NotADirectoryError)
 
 
 def _temporary(path: str) -> str:

@@ -18,31 +18,51 @@ from typing import TYPE_CHECKING
 from multus_py.cni.errors import CniError, Code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _INTERVAL = 0.02
 _LOCK = re.compile(r"^lock:\s*\d+: FLOCK .* WRITE (?P<taker>\d+) ", re.MULTILINE)
 
 
 @contextmanager
-def held(path: str, seconds: float) -> Iterator[None]:
-    """Hold the lock at ``path``; an error (code 11) if somebody else does for so many seconds."""
-    descriptor = _acquired(path, seconds)
+def held(
+    path: str,
+    seconds: float,
+    *,
+    end_orphans: Callable[[str], None] | None = None,
+    leave_to_heirs: tuple[type[BaseException], ...] = (),
+) -> Iterator[int]:
+    """Hold the lock at ``path``; an error (code 11) if somebody else does for so many seconds.
+
+    Yields its descriptor. If the body ends with one of ``leave_to_heirs``, processes that have
+    inherited the descriptor keep the lock, until they end or :func:`end_orphans` ends them.
+    """
+    descriptor = _acquired(path, seconds, end_orphans or _end_orphans_of_this_namespace)
     try:
-        yield
-    finally:
-        with suppress(OSError):  # what was done under the lock is done
-            os.unlink(path)
-        # Not left to close(): a daemon that a plugin started may have the descriptor for long.
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        yield descriptor
+    except leave_to_heirs:
         os.close(descriptor)
+        raise
+    except BaseException:
+        _release(descriptor, path)
+        raise
+    else:
+        _release(descriptor, path)
 
 
-def _acquired(path: str, seconds: float) -> int:
+def _release(descriptor: int, path: str) -> None:
+    with suppress(OSError):  # what was done under the lock is done
+        os.unlink(path)
+    # Not left to close(): a daemon that a plugin started may have the descriptor for long.
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
+
+
+def _acquired(path: str, seconds: float, end_orphans: Callable[[str], None]) -> int:
     deadline = time.monotonic() + seconds
     try:
         while (descriptor := _tried(path)) is None:
-            _end_orphans(path)
+            end_orphans(path)
             if time.monotonic() > deadline:
                 raise CniError(
                     Code.TRY_AGAIN_LATER,
@@ -94,18 +114,33 @@ def _pid_namespace() -> str:
     return str(os.stat("/proc/self/ns/pid").st_ino)
 
 
-def _end_orphans(path: str) -> None:
-    """End the processes that hold the lock for a request whose own process is no more.
-
-    Nothing happens while that process lives, or if it belonged to another PID namespace.
-    """
+def _end_orphans_of_this_namespace(path: str) -> None:
+    """End orphans, unless who took the lock lives, or counts in another PID namespace."""
     try:
         with open(path) as file:
             owner, _, namespace = file.read().partition(" ")
             lock = os.fstat(file.fileno())
     except FileNotFoundError:
         return
-    if namespace != _pid_namespace() or _taker(owner, lock):
+    if namespace == _pid_namespace() and not _taker(owner, lock):
+        end_orphans(path)
+
+
+def held_here(path: str) -> bool:
+    """Tell whether this process itself holds the lock."""
+    with suppress(FileNotFoundError):
+        return bool(_taker("self", os.stat(path)))
+    return False
+
+
+def end_orphans(path: str) -> None:
+    """End the processes that hold the lock for a request whose own process is no more.
+
+    Called where those processes can be seen, and so can whoever may have taken the lock.
+    """
+    try:
+        lock = os.stat(path)
+    except FileNotFoundError:
         return
     for pid in filter(str.isdigit, os.listdir("/proc")):
         taker = _taker(pid, lock)

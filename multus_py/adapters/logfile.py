@@ -12,12 +12,16 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from multus_py.models.config import LogOptions, MultusConfig
+    from multus_py.models.settings import Settings
 
 LEVELS = {
     "panic": logging.CRITICAL,
@@ -34,8 +38,61 @@ _DAY = 24 * 60 * 60
 _STAMP = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}"
 
 
-def configure(config: MultusConfig) -> None:
-    """Set up logging for this process as the configuration says."""
+def configure(config: MultusConfig | Settings, *, per_request: bool = False) -> None:
+    """Set up logging for this process as the configuration says.
+
+    With ``per_request`` a thread may have its lines in another file too: see :func:`also_in`.
+    """
+    handlers = _handlers(config)
+    level = min((handler.level for handler in handlers), default=logging.CRITICAL)
+    if per_request:
+        handlers.append(_PerRequest())
+        level = logging.DEBUG
+    logger = logging.getLogger(_ROOT)
+    logger.propagate = False
+    logger.setLevel(level)
+    logger.handlers = handlers or [logging.NullHandler()]
+
+
+@contextmanager
+def also_in() -> Iterator[Callable[[MultusConfig], None]]:
+    """Let lines of this thread go to the file of one request's configuration too, once it is known.
+
+    The context is entered before, so that the line about the whole request is among them.
+    """
+
+    def begin(config: MultusConfig) -> None:
+        if config.log_file:
+            _of_request.handlers = [
+                handler for handler in _handlers(config) if isinstance(handler, RotatedFile)
+            ]
+
+    try:
+        yield begin
+    finally:
+        _of_request.handlers = []
+
+
+class _OfRequest(threading.local):
+    """The handlers of the request that this thread answers."""
+
+    handlers: list[RotatedFile] = []  # noqa: RUF012 - replaced, never changed
+
+
+_of_request = _OfRequest()
+
+
+class _PerRequest(logging.Handler):
+    """Hands lines on to the handlers of the thread's request."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand a line on."""
+        for handler in _of_request.handlers:
+            if record.levelno >= handler.level:
+                handler.handle(record)
+
+
+def _handlers(config: MultusConfig | Settings) -> list[logging.Handler]:
     level = LEVELS.get(config.log_level.lower())
     if level is None:
         known = ", ".join(LEVELS)
@@ -45,12 +102,10 @@ def configure(config: MultusConfig) -> None:
         handlers.append(logging.StreamHandler())
     if config.log_file:
         handlers.append(RotatedFile(config.log_file, config.log_options))
-    logger = logging.getLogger(_ROOT)
-    logger.propagate = False
-    logger.setLevel(logging.CRITICAL if level is None else level)
-    logger.handlers = handlers or [logging.NullHandler()]
     for handler in handlers:
         handler.setFormatter(_Lines())
+        handler.setLevel(logging.CRITICAL if level is None else level)
+    return handlers
 
 
 class RotatedFile(logging.Handler):

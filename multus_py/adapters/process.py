@@ -17,16 +17,14 @@ from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from multus_py.cni import names
-from multus_py.cni.errors import CniError, Code, NotFoundError
+from multus_py.cni.errors import CniError, Code
+from multus_py.core import mishaps
 from multus_py.core.ports import PluginExit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from multus_py.core.ports import PluginCall
-
-OUTPUT_LIMIT = 4 * 1024 * 1024
-"""Bytes of standard output that are kept. The result of ADD has a few kilobytes."""
 
 _STDERR_LIMIT = 256 * 1024
 _CHUNK = 64 * 1024
@@ -38,8 +36,6 @@ _GRACE_SECONDS = 2.0
 """Between SIGTERM and SIGKILL, and from a plugin's end to giving up on what it left behind."""
 
 _ENDING = (signal.SIGTERM, signal.SIGINT)
-_RUNNING_FOR = "MULTUS_PY_RUNNING_FOR"
-"""Tells a plugin, and whatever it starts, for which container this plugin is already at work."""
 
 
 class Plugins:
@@ -53,7 +49,7 @@ class Plugins:
         """Find and run a plugin; see :class:`multus_py.core.ports.Host`."""
         path = self._find(call)
         container_id = call.environment.get("CNI_CONTAINERID", "")
-        environ = {**self._environ, **call.environment, _RUNNING_FOR: f"container {container_id}"}
+        environ = {**self._environ, **call.environment, **mishaps.marked(container_id)}
         child: subprocess.Popen[bytes] | None = None
         try:
             with _signals_deferred():
@@ -75,34 +71,24 @@ class Plugins:
         for directory in call.path:
             path = os.path.join(directory, call.plugin)
             if _executable(path):
-                if os.path.realpath(path) in self._own_executables:
-                    raise _recursion(path)
+                if any(_is_same(path, own) for own in self._own_executables):
+                    raise mishaps.recursion(path)
                 return path
-        raise NotFoundError(
-            Code.DELEGATE_MISSING,
-            f"failed to find plugin {call.plugin} in {', '.join(call.path) or 'no directory'}",
-            f"install {call.plugin} on this node",
-        )
-
-
-def refuse_nested(environ: Mapping[str, str]) -> None:
-    """Refuse to run for a container that this plugin is at work for, at whatever depth."""
-    if environ.get(_RUNNING_FOR) == f"container {environ.get('CNI_CONTAINERID', '')}":
-        raise _recursion("a plugin that it runs")
-
-
-def _recursion(what: str) -> CniError:
-    return CniError(
-        Code.RECURSION,
-        f"{what} leads back to this plugin itself",
-        "name the plugin that makes the network in its configuration",
-    )
+        raise mishaps.missing(call)
 
 
 def _executable(path: str) -> bool:
     try:
         return stat.S_ISREG(os.stat(path).st_mode) and os.access(path, os.X_OK)
     except (OSError, ValueError):
+        return False
+
+
+def _is_same(path: str, other: str) -> bool:
+    """Tell whether two paths lead to one file, over symbolic or hard links."""
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
         return False
 
 
@@ -149,11 +135,7 @@ def _spawned(path: str, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
             )
         except OSError as error:
             if error.errno != errno.ETXTBSY or time.monotonic() > deadline:
-                raise CniError(
-                    Code.DELEGATE_FAILED,
-                    f"cannot execute {path}: {error.strerror}",
-                    "install the plugin again, for this node's architecture",
-                ) from error
+                raise mishaps.unexecutable(f"cannot execute {path}: {error.strerror}") from error
         time.sleep(0.1)
 
 
@@ -177,13 +159,9 @@ class _Conversation:
             self._listen(child.stderr, selectors.EVENT_READ)
             in_time = self._exchange(time.monotonic() + self._call.seconds)
         if not in_time:
-            raise self._timeout()
+            raise mishaps.late(self._call)
         if self._overflow:
-            raise CniError(
-                Code.DELEGATE_OUTPUT,
-                f"it printed more than {OUTPUT_LIMIT // 1024 // 1024} MiB",
-                "report it to the makers of the plugin",
-            )
+            raise mishaps.flood()
         return PluginExit(
             status=child.returncode,
             stdout=bytes(self._kept[child.stdout]),
@@ -237,7 +215,7 @@ class _Conversation:
         if key.fileobj is self._child.stderr:
             _pass_on(chunk)
             self._keep(self._child.stderr, chunk, _STDERR_LIMIT)
-        elif not self._keep(self._child.stdout, chunk, OUTPUT_LIMIT):
+        elif not self._keep(self._child.stdout, chunk, mishaps.OUTPUT_LIMIT):
             self._overflow = True
 
     def _keep(self, pipe: IO[bytes] | None, chunk: bytes, limit: int) -> bool:
@@ -253,13 +231,6 @@ class _Conversation:
             if pipe is key.fileobj:
                 with suppress(OSError):
                     pipe.close()
-
-    def _timeout(self) -> CniError:
-        return CniError(
-            Code.DELEGATE_TIMEOUT,
-            f"no answer within {self._call.seconds:.0f} s, so it was ended",
-            f"see what {self._call.plugin} waits for; requestTimeout sets the limit",
-        )
 
 
 def _pass_on(chunk: bytes) -> None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from multus_py.adapters import apiserver
+from multus_py.adapters import connection
 from multus_py.adapters.apiserver import ApiServer
+from multus_py.adapters.connection import Connection
 from multus_py.cni.errors import CniError, Code, NotFoundError
 from multus_py.core.ports import Event
 from multus_py.models.objects import NETWORK_STATUS, ObjectRef, Pod
@@ -37,7 +38,7 @@ def cluster(kubeapi: KubeApi, tmp_path: Path) -> ApiServer:
 
 def connected(kubeconfig: Path, *, patience: float = PATIENCE) -> ApiServer:
     return ApiServer(
-        lambda: apiserver.from_kubeconfig(str(kubeconfig)),
+        Connection(lambda: connection.from_kubeconfig(str(kubeconfig))),
         devices=lambda pod: {"of": [pod.uid]},
         patience=patience,
     )
@@ -261,7 +262,7 @@ def test_a_token_that_is_refused_twice_is_not_tried_again(
 
 def test_a_refusal_when_time_is_over_is_told(kubeapi: KubeApi, tmp_path: Path) -> None:
     kubeapi.fault("GET", status=503, delay=0.5)
-    kubeapi.fault("GET", status=401)
+    kubeapi.fault("GET", status=401, times=2)
     error = error_of_web(connected(kubeapi.kubeconfig(tmp_path), patience=0.2))
     assert error.code == Code.API_REFUSED
 
@@ -295,9 +296,10 @@ def test_files_that_a_kubeconfig_names_may_be_missing(kubeapi: KubeApi, tmp_path
 
 
 IN_A_POD = """
-from multus_py.adapters import apiserver
+from multus_py.adapters.apiserver import ApiServer
+from multus_py.adapters.connection import Connection, from_service_account
 from multus_py.models.objects import ObjectRef
-cluster = apiserver.ApiServer(apiserver.from_service_account, devices=lambda pod: {})
+cluster = ApiServer(Connection(from_service_account), devices=lambda pod: {})
 print(cluster.get_pod(ObjectRef("default", "web")).uid)
 """
 
@@ -400,6 +402,54 @@ def test_who_may_not_patch_updates_and_keeps_all_the_rest(
     assert annotations_of_web(kubeapi) == {"key": "value", NETWORK_STATUS: STATUS}
     (*_, last) = [request for request in kubeapi.requests if request.method == "PUT"]
     assert last.body["spec"] == {"nodeName": "n1"}
+
+
+def more(text: str) -> str:
+    """Add an element to a list."""
+    return json.dumps([*json.loads(text or "[]"), "more"])
+
+
+def test_a_status_is_changed_from_what_it_is_now(kubeapi: KubeApi, cluster: ApiServer) -> None:
+    pod = add_web(kubeapi, other="kept")
+    cluster.publish_status(pod, STATUS)
+    cluster.edit_status(pod, more)
+    assert annotations_of_web(kubeapi) == {
+        "other": "kept",
+        NETWORK_STATUS: '[{"name": "net"}, "more"]',
+    }
+
+
+def test_a_status_that_another_changes_meanwhile_is_changed_again(
+    kubeapi: KubeApi, cluster: ApiServer
+) -> None:
+    pod = add_web(kubeapi)
+    others = iter(['["theirs"]'])
+
+    def change(text: str) -> str:
+        for theirs in others:  # once, between our reading and our writing
+            cluster.publish_status(pod, theirs)
+        return more(text)
+
+    cluster.edit_status(pod, change)
+    assert annotations_of_web(kubeapi)[NETWORK_STATUS] == '["theirs", "more"]'
+
+
+def test_a_status_of_a_pod_of_the_same_name_is_not_changed(
+    kubeapi: KubeApi, cluster: ApiServer
+) -> None:
+    pod = add_web(kubeapi)
+    add_web(kubeapi, uid="uid-2")
+    with pytest.raises(CniError) as caught:
+        cluster.edit_status(pod, more)
+    assert caught.value.code == Code.POD_REPLACED
+    assert annotations_of_web(kubeapi) == {}
+
+
+def test_who_may_not_patch_changes_by_updating(kubeapi: KubeApi, cluster: ApiServer) -> None:
+    pod = add_web(kubeapi, other="kept")
+    kubeapi.fault("^PATCH", status=403, times=9)
+    cluster.edit_status(pod, more)
+    assert annotations_of_web(kubeapi) == {"other": "kept", NETWORK_STATUS: '["more"]'}
 
 
 def test_who_may_neither_patch_nor_update_is_told_of_the_patch(

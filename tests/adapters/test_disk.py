@@ -383,6 +383,49 @@ def test_a_network_cannot_leave_the_cache(disk: Disk, name: str) -> None:
     assert error.code == Code.INVALID_CONFIGURATION
 
 
+@pytest.mark.parametrize("name", ["../../x", "a/b", "a\0b", "n" * 250, "n" * 400])
+def test_what_cannot_be_a_file_is_not_in_the_cache(disk: Disk, directory: Path, name: str) -> None:
+    disk.write_result(cached())
+    (directory.parent / "x-ctr-net1").write_text("of somebody else")
+    before = sorted(directory.parent.rglob("*"))
+
+    assert disk.read_result(Attachment("ctr", "net1"), name) is None
+    disk.delete_result(Attachment("ctr", "net1"), name)
+
+    assert sorted(directory.parent.rglob("*")) == before
+
+
+def test_a_name_may_be_as_long_as_a_file_can_be_written_under(disk: Disk) -> None:
+    longest = "n" * (250 - len("-ctr-net1"))
+    disk.write_result(cached(name=longest))
+    assert disk.read_result(Attachment("ctr", "net1"), longest)
+
+    error = failure_of(lambda: disk.write_result(cached(name=f"n{longest}")))
+    assert error.code == Code.INVALID_CONFIGURATION
+    assert "has 251 bytes (at most 250)" in error.message()
+
+
+def test_a_result_of_multus_may_have_the_longest_name_there_is(disk: Disk, directory: Path) -> None:
+    name = "n" * (255 - len("-ctr-net1"))
+    disk.write_result(cached())
+    (made,) = (directory / "results").iterdir()
+    made.rename(directory / "results" / f"{name}-ctr-net1")
+
+    assert disk.read_result(Attachment("ctr", "net1"), name)
+    disk.delete_result(Attachment("ctr", "net1"), name)
+    assert list((directory / "results").iterdir()) == []
+
+
+def test_device_information_under_a_name_that_is_too_long_is_not_there(
+    disk: Disk, tmp_path: Path
+) -> None:
+    path = str(tmp_path / ("x" * 300))
+    assert disk.read_device_info(path) is None
+    disk.delete_device_info(path)
+    disk.copy_device_info(path, str(tmp_path / "copy"))
+    assert list(tmp_path.iterdir()) == []
+
+
 # -- configuration files
 
 

@@ -237,3 +237,101 @@ def test_a_daemon_that_a_plugin_left_behind_keeps_nobody_out(tmp_path: Path, loc
     with locks.held(lock, 0):
         assert alive(daemon)
     os.kill(daemon, signal.SIGKILL)
+
+
+# -- locks that are lent to processes which somebody else starts
+
+
+class LostError(Exception):
+    """The other side is gone."""
+
+
+def nobody(path: str) -> None:
+    """End no orphans."""
+
+
+def ending_with(error: Exception, lock: str) -> subprocess.Popen[bytes]:
+    """Return a process that has inherited a lock whose taker's work has ended with an error."""
+    heirs = []
+
+    def work() -> None:
+        with locks.held(lock, 0, leave_to_heirs=(LostError,)):
+            heirs.append(subprocess.Popen(["sleep", "1000"], close_fds=False))
+            raise error
+
+    with pytest.raises(type(error)):
+        work()
+    return heirs[0]
+
+
+@pytest.fixture
+def heir(lock: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that a lock was left to, whose taker lives."""
+    process = ending_with(LostError(), lock)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_the_descriptor_of_a_lock_is_told(lock: str) -> None:
+    with locks.held(lock, 0) as descriptor:
+        assert os.path.samestat(os.fstat(descriptor), os.stat(lock))
+        assert os.get_inheritable(descriptor)
+
+
+def test_a_lock_can_be_left_to_heirs(lock: str, heir: subprocess.Popen[bytes]) -> None:
+    with pytest.raises(CniError), locks.held(lock, 0, end_orphans=nobody):
+        pytest.fail("it was left to nobody")
+    heir.kill()
+    heir.wait()
+    with locks.held(lock, 0, end_orphans=nobody):
+        pass
+
+
+def test_it_is_left_for_no_other_reason(lock: str) -> None:
+    heir = ending_with(RuntimeError(), lock)
+    with locks.held(lock, 0, end_orphans=nobody):
+        assert alive(heir.pid)
+    heir.kill()
+    heir.wait()
+
+
+def test_a_lock_that_was_left_without_heirs_is_free(lock: str) -> None:
+    with pytest.raises(LostError), locks.held(lock, 0, leave_to_heirs=(LostError,)):
+        raise LostError
+    with locks.held(lock, 0, end_orphans=nobody):
+        pass
+
+
+def test_heirs_of_one_who_lives_and_has_left_the_lock_are_orphans(
+    lock: str, heir: subprocess.Popen[bytes]
+) -> None:
+    with locks.held(lock, PATIENCE, end_orphans=locks.end_orphans):
+        assert heir.poll() == -signal.SIGKILL or not alive(heir.pid)
+
+
+def test_heirs_of_one_who_holds_the_lock_are_none(lock: str) -> None:
+    with locks.held(lock, 0):
+        heir = subprocess.Popen(["sleep", "1000"], close_fds=False)
+        locks.end_orphans(lock)
+        assert alive(heir.pid)
+        heir.kill()
+        heir.wait()
+
+
+def test_there_are_no_orphans_without_a_lock(lock: str) -> None:
+    locks.end_orphans(lock)
+
+
+def test_a_process_knows_which_locks_it_holds(lock: str) -> None:
+    assert not locks.held_here(lock)
+    with locks.held(lock, 0):
+        assert locks.held_here(lock)
+        assert not locks.held_here(f"{lock}.other")
+    assert not locks.held_here(lock)
+    holder = python(HOLD, lock)
+    assert holder.stdout
+    assert holder.stdout.readline() == "held\n"
+    assert not locks.held_here(lock)
+    holder.kill()
+    holder.communicate()

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from multus_py.adapters import process
-from multus_py.adapters.process import OUTPUT_LIMIT, Plugins
+from multus_py.adapters.process import Plugins
 from multus_py.cni.errors import CniError, Code, NotFoundError
+from multus_py.core import mishaps
+from multus_py.core.mishaps import OUTPUT_LIMIT
 from multus_py.core.ports import PluginCall, PluginExit
 from tests.processes import PATIENCE, alive, eventually, output, python
 
@@ -105,6 +106,8 @@ def test_what_is_no_program_cannot_be_executed(tmp_path: Path, content: str) -> 
 BUSY = """
 import sys
 from multus_py.adapters.process import Plugins
+from multus_py.core import mishaps
+from multus_py.core.mishaps import OUTPUT_LIMIT
 from multus_py.core.ports import PluginCall
 
 busy = open(sys.argv[1] + "/plugin", "ab")
@@ -228,16 +231,16 @@ def test_a_plugin_at_any_depth_that_is_this_one_notices(tmp_path: Path) -> None:
     install(tmp_path, "sh -c 'env -0'")
     nested = variables(run(tmp_path, CNI_CONTAINERID="pod-1"))
     with pytest.raises(CniError, match="leads back to this plugin") as caught:
-        process.refuse_nested(nested)
+        mishaps.refuse_nested(nested)
     assert caught.value.code == Code.RECURSION
 
 
 def test_other_containers_and_first_calls_are_not_nested(tmp_path: Path) -> None:
     install(tmp_path, "exec env -0")
     nested = variables(run(tmp_path, CNI_CONTAINERID="pod-1"))
-    process.refuse_nested({**nested, "CNI_CONTAINERID": "pod-2"})
-    process.refuse_nested({"CNI_CONTAINERID": "pod-1"})
-    process.refuse_nested({})
+    mishaps.refuse_nested({**nested, "CNI_CONTAINERID": "pod-2"})
+    mishaps.refuse_nested({"CNI_CONTAINERID": "pod-1"})
+    mishaps.refuse_nested({})
 
 
 # -- ending
@@ -301,6 +304,8 @@ def test_a_daemon_that_keeps_the_pipes_open_is_not_waited_for(tmp_path: Path, da
 INTERRUPTED = """
 import os, pathlib, signal, sys
 from multus_py.adapters.process import Plugins
+from multus_py.core import mishaps
+from multus_py.core.mishaps import OUTPUT_LIMIT
 from multus_py.core.ports import PluginCall
 
 started = pathlib.Path(sys.argv[1], "pids")
