@@ -130,8 +130,11 @@ class FakeCluster:
     statuses: list[tuple[ObjectRef, Any]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     device_queries: int = 0
+    uids: list[str] = field(default_factory=list)
+    """Of pods, as they were asked for."""
 
-    def get_pod(self, ref: ObjectRef) -> Pod:
+    def get_pod(self, ref: ObjectRef, *, uid: str = "") -> Pod:
+        self.uids.append(uid)
         return self._get(self.pods, ref, "pods")
 
     def get_network(self, ref: ObjectRef) -> NetworkDefinition:
@@ -148,6 +151,11 @@ class FakeCluster:
         if self.status_error:
             raise self.status_error
         self.statuses.append((pod.ref, json.loads(annotation)))
+
+    def edit_status(self, pod: Pod, edit: Callable[[str], str]) -> None:
+        published = [status for ref, status in self.statuses if ref == pod.ref]
+        before = pod.annotations.get("k8s.v1.cni.cncf.io/network-status", "")
+        self.publish_status(pod, edit(json.dumps(published[-1]) if published else before))
 
     def emit(self, pod: Pod, event: Event) -> None:
         self.events.append(event)

@@ -7,8 +7,8 @@ import re
 # CNI specification, "Parameters" and "Configuration format"
 _IDENTIFIER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
 
-# The kernel's dev_valid_name(), and halves of surrogate pairs, which no encoding has
-_NOT_IN_INTERFACE_NAMES = re.compile(r"[/:\0\s\ud800-\udfff]")
+# The kernel's dev_valid_name(); what cannot be printed would have its way with logs and terminals
+_NOT_IN_INTERFACE_NAMES = re.compile(r"[/:\s]")
 
 INTERFACE_NAME_LIMIT = 15
 """Bytes; the kernel's IFNAMSIZ less the terminating zero."""
@@ -17,14 +17,23 @@ INTERFACE_NAME_LIMIT = 15
 IDENTIFIER_LIMIT = 200
 
 
+def identifier_fault(text: str) -> str:
+    """Return what is wrong with a container ID or the name of a network, nothing if it is fine."""
+    if len(text) > IDENTIFIER_LIMIT:
+        return f"it has {len(text)} characters (at most {IDENTIFIER_LIMIT})"
+    if _IDENTIFIER.fullmatch(text) is None:
+        return "it may have letters, digits, _ . - after a letter or digit"
+    return ""
+
+
 def is_container_id(text: str) -> bool:
     """Tell whether ``text`` may be a container ID."""
-    return len(text) <= IDENTIFIER_LIMIT and _IDENTIFIER.fullmatch(text) is not None
+    return not identifier_fault(text)
 
 
 def is_network_name(text: str) -> bool:
     """Tell whether ``text`` may be the name of a network."""
-    return len(text) <= IDENTIFIER_LIMIT and _IDENTIFIER.fullmatch(text) is not None
+    return not identifier_fault(text)
 
 
 def is_plugin_type(text: str) -> bool:
@@ -38,6 +47,8 @@ def interface_name_fault(name: str) -> str:
         return f"interface name {name!r} is too long (at most {INTERFACE_NAME_LIMIT} bytes)"
     if name in {"", ".", ".."}:
         return f"interface name {name!r} is empty, . or .."
-    if _NOT_IN_INTERFACE_NAMES.search(name):
-        return f"interface name {name!r} contains a slash, a colon, white space or no character"
+    if _NOT_IN_INTERFACE_NAMES.search(name) or not name.isprintable():
+        return (
+            f"interface name {name!r} contains a slash, a colon, white space or a control character"
+        )
     return ""

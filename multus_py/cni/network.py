@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from multus_py.cni import document, names, version
-from multus_py.cni.errors import CniError, Code, located
+from multus_py.cni.errors import CniError, Code, clip, located
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 VALID_ATTACHMENTS = ("cni.dev/valid-attachments", "cni.dev/attachments")
 """Where GC lists the attachments in use: the specification's key, and libcni's older one."""
+
+_TOLD = 64
+"""Characters of a name that a message shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,11 @@ class NetworkConfig:
 
     def validate(self) -> None:
         """Raise an error unless the network's name can identify it."""
-        if not names.is_network_name(self.name):
-            raise _invalid(
-                f"network name {self.name!r} is invalid" if self.name else "missing network name",
-                "give the configuration a name of letters, digits, _ . -",
-            )
+        if not self.name:
+            raise _invalid("missing network name", "give the configuration a name")
+        if fault := names.identifier_fault(self.name):
+            told = clip(repr(self.name), _TOLD)
+            raise _invalid(f"network name {told} is invalid: {fault}", "rename the network")
 
     def changed(self, change: Callable[[JsonObject], JsonObject]) -> NetworkConfig:
         """Return the network with ``change`` applied to every plugin's configuration.
@@ -112,6 +115,16 @@ def parse_list(config: JsonObject, further: Sequence[JsonObject] = ()) -> Networ
     return replace(whole, written=listed)
 
 
+def flag(config: JsonObject, key: str) -> bool:
+    """Return a switch that may be written as a boolean or as the text of one."""
+    value = config.get(key)
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    if isinstance(value, str) and value.lower() in {"true", "false"}:
+        return value.lower() == "true"
+    raise _invalid(f"{key} is neither true nor false")
+
+
 def _network(config: JsonObject, plugins: list[Any], *, chained: bool) -> NetworkConfig:
     for index, plugin in enumerate(plugins):
         with located(*([f"plugins[{index}]"] if chained else [])):
@@ -123,9 +136,9 @@ def _network(config: JsonObject, plugins: list[Any], *, chained: bool) -> Networ
         document=config,
         written=config,
         chained=chained,
-        disable_check=_flag(config, "disableCheck"),
-        disable_gc=_flag(config, "disableGC"),
-        only_inlined=_flag(config, "loadOnlyInlinedPlugins"),
+        disable_check=flag(config, "disableCheck"),
+        disable_gc=flag(config, "disableGC"),
+        only_inlined=flag(config, "loadOnlyInlinedPlugins"),
     )
 
 
@@ -176,16 +189,6 @@ def _text(config: JsonObject, key: str) -> str:
     if not isinstance(value, str):
         raise _invalid(f"{key} is {document.kind(value)}, not a text")
     return value
-
-
-def _flag(config: JsonObject, key: str) -> bool:
-    """Return a switch that may be written as a boolean or as the text of one."""
-    value = config.get(key)
-    if value is None or isinstance(value, bool):
-        return bool(value)
-    if isinstance(value, str) and value.lower() in {"true", "false"}:
-        return value.lower() == "true"
-    raise _invalid(f"{key} is neither true nor false")
 
 
 def _invalid(cause: str, hint: str = "correct the network's configuration") -> CniError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from multus_py.cni import document, names, version
-from multus_py.cni.errors import CniError, Code
+from multus_py.cni.errors import CniError, Code, clip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +26,9 @@ REQUIRED = {
     "CNI_PATH": ("ADD", "DEL", "CHECK", "GC", "STATUS"),
 }
 """Which command needs which variable; ``CNI_COMMAND`` itself is needed always."""
+
+_TOLD = 64
+"""Characters of a name that a message shows."""
 
 _TEXTS = ("CNI_COMMAND", *REQUIRED, "CNI_ARGS")
 
@@ -106,8 +109,8 @@ def _check_environment(command: str, environ: Mapping[str, str]) -> None:
 
 
 def _check_value(variable: str, value: str) -> None:
-    if variable == "CNI_CONTAINERID" and not names.is_container_id(value):
-        raise _invalid(f"CNI_CONTAINERID {value!r} is no container ID (letters, digits, _ . -)")
+    if variable == "CNI_CONTAINERID" and (fault := names.identifier_fault(value)):
+        raise _invalid(f"CNI_CONTAINERID {clip(repr(value), _TOLD)} is no container ID: {fault}")
     if variable == "CNI_IFNAME" and (fault := names.interface_name_fault(value)):
         raise _invalid(f"CNI_IFNAME: {fault}")
 
@@ -127,11 +130,11 @@ def _config(command: str, stdin: bytes) -> JsonObject:
             "the network configuration has no name",
             "add a text with the key name",
         )
-    if not names.is_network_name(name):
+    if fault := names.identifier_fault(name):
         raise CniError(
             Code.INVALID_CONFIGURATION,
-            f"network name {name!r} is invalid",
-            "rename the network (letters, digits, _ . - after a letter or digit, at most 200)",
+            f"network name {clip(repr(name), _TOLD)} is invalid: {fault}",
+            "rename the network",
         )
     version.negotiated(cni_version or "", command)
     return config

@@ -13,6 +13,23 @@ _UNDO_SHARE = 0.25
 _LEAST = 1.0
 
 
+class Shares:
+    """Time for plugins that run one after the other: one that hangs leaves the others theirs.
+
+    What is left is shared among those still to run, so what one does not use is for the others.
+    """
+
+    def __init__(self, seconds: Callable[[], float], plugins: int) -> None:
+        self._seconds = seconds
+        self._plugins = plugins
+
+    def __call__(self) -> float:
+        """Return what the next plugin may take: at least a second."""
+        share = self._seconds() / max(self._plugins, 1)
+        self._plugins -= 1
+        return max(share, _LEAST)
+
+
 class Budget:
     """The time of one request in seconds; a quarter of it is kept for undoing what was done."""
 

@@ -2,29 +2,37 @@
 
 Specification: "GC: Clean up any stale resources". The runtime lists the attachments of this network
 configuration that are valid. Everything else that was attached under it is released from its
-record, or from the CNI library's cache where Multus left no record. A runtime that gives no list,
-as libcni allows, calls nothing stale; plugins are then told what we know to be attached.
+record, or from the CNI library's cache where Multus left no record.
+
+libcni writes an empty list of Go as ``null``, and leaves the key out where its caller has none to
+give; for both it takes everything for stale. That would be fatal if the caller had just not filled
+it in. Here both mean that only those attachments are stale whose network namespace is gone.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from multus_py.cni import document
-from multus_py.cni.errors import CniError, Code, joined
+from multus_py.cni import document, names
+from multus_py.cni.errors import CniError, Code
 from multus_py.cni.network import VALID_ATTACHMENTS
 from multus_py.cni.request import Attachment
-from multus_py.core import networks, readiness, recall, release
+from multus_py.core import inventory, networks, readiness, recall, release
+from multus_py.core.budget import Shares
 from multus_py.core.execution import Executor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from multus_py.cni.document import JsonObject
+    from multus_py.core.inventory import Entry
     from multus_py.core.recall import Attached
-    from multus_py.core.release import Failure
     from multus_py.core.session import Session
-    from multus_py.models.delegate import Delegate, Record
+    from multus_py.models.delegate import Delegate
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,8 +46,12 @@ class _Known:
 
     delegates: dict[bytes, Delegate] = field(default_factory=dict)
     attachments: dict[str, list[Attachment]] = field(default_factory=dict)
+    containers: set[str] = field(default_factory=set)
+    """Of which everything is known."""
 
-    def add(self, container_id: str, attached: Attached) -> None:
+    def add(self, container_id: str, attached: Attached, *, partial: bool = False) -> None:
+        if attached and not partial:
+            self.containers.add(container_id)
         for delegate, _ in attached:
             self.delegates.setdefault(document.encode(delegate.network.document), delegate)
             valid = self.attachments.setdefault(delegate.network.name, [])
@@ -50,17 +62,149 @@ def collect(session: Session) -> None:
     """Answer GC. All failures are reported together, after everything has been tried."""
     valid = _valid_attachments(session.request.config)
     readiness.wait(session)
-    known, errors = _Known(), []
-    for record in session.store.records():
-        if _is_valid(record, valid) or record.owner not in {"", session.config.name}:
-            recalled = recall.from_record(session, record)
-            known.add(record.attachment.container_id, recalled.attached)
-        else:
-            errors += _release_record(session, record, known)
-    errors += _release_unrecorded(session, valid, known)
-    errors += _collect_networks(session, valid or frozenset(), known)
+    errors = _Collection(session, valid).run()
     if errors:
-        raise joined(errors)
+        raise release.summed(errors)
+
+
+class _Collection:
+    """One GC. The disk is read once, however many containers there are."""
+
+    def __init__(self, session: Session, valid: frozenset[Attachment] | None) -> None:
+        self._session = session
+        self._valid = valid
+        self._valid_containers = {attachment.container_id for attachment in valid or ()}
+        self._known = _Known()
+        self._errors: list[CniError] = []
+
+    def run(self) -> list[CniError]:
+        """Do all of it; return what failed."""
+        stale = [one for one in inventory.entries(self._session.store) if not self._kept(one)]
+        primary = self._primary()
+        to_run = [*self._networks(primary), *chain(*map(_delegates, stale))]
+        plugins = sum(len(delegate.network.plugins) for delegate in to_run)
+        shares = Shares(lambda: self._session.budget.left, plugins)
+        for entry in stale:
+            self._release(entry, shares)
+        self._collect(primary)
+        return self._errors
+
+    # -- what is valid
+
+    def _kept(self, entry: Entry) -> bool:
+        """Tell whether something on the disk is left as it is, and know it if it is valid."""
+        owner = entry.record.owner if entry.record else ""
+        foreign = owner not in {"", self._session.config.name}
+        if self._is_valid(entry) or foreign or self._in_use(entry):
+            self._know(entry)
+            return True
+        if not _delegates(entry):
+            _LOG.warning("GC: nothing is known of %s: left alone", entry.attachment.container_id)
+            return True
+        return False
+
+    def _is_valid(self, entry: Entry) -> bool:
+        """Tell whether the runtime has it; Multus did not record the interface."""
+        attachment = entry.attachment
+        if self._valid is None:
+            return not entry.netns or release.is_there(self._session.host, entry.netns)
+        if entry.record and attachment.ifname:
+            return attachment in self._valid
+        return attachment.container_id in self._valid_containers
+
+    def _in_use(self, entry: Entry) -> bool:
+        """Tell whether the container of a hot attachment lives, by whichever ID it was named."""
+        record = entry.record
+        partial = record is not None and record.partial and not record.pending
+        return partial and release.is_there(self._session.host, entry.netns)
+
+    def _know(self, entry: Entry) -> None:
+        record = entry.record
+        with self._gathered():
+            attached = recall.from_results(entry.results)
+            if record and record.delegates:
+                attached = recall.from_record(self._session, record, entry.results).attached
+            partial = record is not None and record.partial
+            self._known.add(entry.attachment.container_id, attached, partial=partial)
+
+    # -- what is stale
+
+    def _release(self, entry: Entry, seconds: Callable[[], float]) -> None:
+        """Release what the runtime does not have, unless a request for the container is running."""
+        try:
+            with self._session.store.lock(entry.attachment.container_id, _LOCK_SECONDS):
+                self._errors += self._released(entry, seconds)
+        except CniError as error:
+            if error.code == Code.TRY_AGAIN_LATER:
+                self._know(entry)
+            else:
+                self._errors.append(error)
+
+    def _released(self, entry: Entry, seconds: Callable[[], float]) -> list[CniError]:
+        """Release what is there by now: the runtime may have done it itself meanwhile."""
+        if entry.record is None:
+            left = inventory.results_left(self._session.store, entry)
+            failures = release.released(
+                self._session,
+                entry.attachment.container_id,
+                recall.from_results(left),
+                entry.netns,
+                seconds=seconds,
+            )
+            return [failure.error for failure in failures]
+        now = inventory.current(self._session.store, entry)
+        if now.record is None:
+            return []
+        return release.abandoned(
+            self._session, now.record, entry.netns, results=now.results, seconds=seconds
+        ).reported
+
+    # -- plugins
+
+    def _primary(self) -> tuple[Delegate, ...]:
+        """Return the network that every pod has."""
+        with self._gathered():
+            of_node = networks.of_node(self._session)
+            return networks.complete(self._session, of_node)[:1] if of_node else ()
+        return ()
+
+    def _networks(self, primary: Sequence[Delegate]) -> list[Delegate]:
+        """Return the networks to collect: the primary one, and every other that is in use.
+
+        A valid attachment that nothing is known of may have networks that nothing is known of. Then
+        only the primary one is collected, as the others' plugins would release what is in use.
+        """
+        if not self._valid_containers <= self._known.containers:
+            return list(primary)
+        of_primary = {document.encode(one.network.document) for one in primary}
+        others = self._known.delegates.items()
+        return [*primary, *(one for key, one in others if key not in of_primary)]
+
+    def _collect(self, primary: Sequence[Delegate]) -> None:
+        delegates = self._networks(primary)
+        plugins = sum(len(delegate.network.plugins) for delegate in delegates)
+        executor = Executor(self._session, seconds=Shares(self._session.budget.forward, plugins))
+        for delegate in delegates:
+            places = set(self._known.attachments.get(delegate.network.name, ()))
+            if delegate in primary:
+                places |= self._valid or frozenset()
+            with self._gathered():
+                executor.collect(delegate, _listed(places))
+
+    @contextmanager
+    def _gathered(self) -> Iterator[None]:
+        """Keep an error for the end: what is broken in one place must not keep the others."""
+        try:
+            yield
+        except CniError as error:
+            self._errors.append(error)
+
+
+def _delegates(entry: Entry) -> tuple[Delegate, ...]:
+    """Return what is on the disk of something, nothing if it is not ours at all."""
+    if entry.record and entry.record.delegates:
+        return entry.record.delegates
+    return tuple(delegate for delegate, _ in recall.from_results(entry.results))
 
 
 def _valid_attachments(config: JsonObject) -> frozenset[Attachment] | None:
@@ -69,96 +213,25 @@ def _valid_attachments(config: JsonObject) -> frozenset[Attachment] | None:
         items = config.get(key)
         if items is None:
             continue
-        try:
-            return frozenset(Attachment(item["containerID"], item["ifname"]) for item in items)
-        except (TypeError, LookupError) as error:
-            raise CniError(
-                Code.INVALID_CONFIGURATION,
-                f"{key} is not a list of objects with containerID and ifname",
-                "the container runtime sets it",
-            ) from error
+        if not isinstance(items, list):
+            raise _invalid(f"{key} is {document.kind(items)}, not a list")
+        return frozenset(_attachment(item, f"{key}[{index}]") for index, item in enumerate(items))
     return None
 
 
-def _is_valid(record: Record, valid: frozenset[Attachment] | None) -> bool:
-    """Tell whether the runtime has what a record is about; Multus did not record the interface."""
-    container_id, ifname = record.attachment.container_id, record.attachment.ifname
-    if valid is None:
-        return True
-    if ifname:
-        return record.attachment in valid
-    return any(attachment.container_id == container_id for attachment in valid)
+def _attachment(item: object, place: str) -> Attachment:
+    """Return one element. A wrong one would make a running container look stale."""
+    members = item if isinstance(item, dict) else {}
+    container_id, ifname = members.get("containerID"), members.get("ifname")
+    if not isinstance(container_id, str) or not names.is_container_id(container_id):
+        raise _invalid(f"{place} has no containerID that a container can have")
+    if not isinstance(ifname, str) or names.interface_name_fault(ifname):
+        raise _invalid(f"{place} has no ifname that an interface can have")
+    return Attachment(container_id, ifname)
 
 
-def _release_record(session: Session, record: Record, known: _Known) -> list[CniError]:
-    """Release a container that the runtime does not have, unless a request for it is running."""
-    container_id = record.attachment.container_id
-    try:
-        with session.store.lock(container_id, _LOCK_SECONDS):
-            recalled = recall.from_record(session, record)
-            attached = recalled.attached or recall.from_cache(session, container_id)
-            failures = _released(session, container_id, attached, record.netns)
-            known_now = tuple(delegate for delegate, _ in attached)
-            return release.settle(session, replace(record, delegates=known_now), failures)
-    except CniError as error:
-        if error.code != Code.TRY_AGAIN_LATER:
-            return [error]
-        known.add(container_id, recall.from_record(session, record).attached)
-        return []
-
-
-def _release_unrecorded(
-    session: Session, valid: frozenset[Attachment] | None, known: _Known
-) -> list[CniError]:
-    """Release what only the CNI library's cache knows of: left behind by Multus, or by a crash."""
-    errors = []
-    valid_containers = {attachment.container_id for attachment in valid or ()}
-    cached = {cached.container_id: cached.netns for cached in session.store.results()}
-    for container_id, netns in cached.items():
-        attached = recall.from_cache(session, container_id)
-        if valid is None or container_id in valid_containers:
-            known.add(container_id, attached)
-        else:
-            failures = _released(session, container_id, attached, netns)
-            errors += [failure.error for failure in failures]
-    return errors
-
-
-def _released(session: Session, container_id: str, attached: Attached, netns: str) -> list[Failure]:
-    executor = Executor(
-        session,
-        seconds=lambda: session.budget.left,
-        container_id=container_id,
-        netns=netns,
-    )
-    return release.release(session.store, executor, attached)
-
-
-def _collect_networks(
-    session: Session, valid: frozenset[Attachment], known: _Known
-) -> list[CniError]:
-    """Run GC on the plugins of the cluster network, and of every other network that is in use.
-
-    A valid attachment that nothing is known of may have networks that nothing is known of. Then
-    only the cluster network is collected, as the others' plugins would release what is in use.
-    """
-    recorded = {place.container_id for places in known.attachments.values() for place in places}
-    of_node = networks.of_node(session)
-    primary = networks.complete(session, of_node)[:1] if of_node else ()
-    delegates = {document.encode(delegate.network.document): delegate for delegate in primary}
-    if all(attachment.container_id in recorded for attachment in valid):
-        delegates |= {key: item for key, item in known.delegates.items() if key not in delegates}
-    executor = Executor(session, seconds=session.budget.forward)
-    errors = []
-    for delegate in delegates.values():
-        places = set(known.attachments.get(delegate.network.name, ()))
-        if delegate in primary:
-            places |= valid
-        try:
-            executor.collect(delegate, _listed(places))
-        except CniError as error:
-            errors.append(error)
-    return errors
+def _invalid(cause: str) -> CniError:
+    return CniError(Code.INVALID_CONFIGURATION, cause, "the container runtime sets it")
 
 
 def _listed(places: set[Attachment]) -> list[JsonObject]:

@@ -30,7 +30,7 @@ def get(cluster: Cluster, ref: ObjectRef) -> NetworkDefinition:
             raise NotFoundError(Code.NETWORK_NOT_FOUND, "that is no name of an object")
         return cluster.get_network(ref)
     except CniError as error:
-        raise _no_definition(ref, error) from error
+        raise _no_definition("network-attachment-definition", ref, error) from error
 
 
 def get_first_generation(cluster: Cluster, ref: ObjectRef) -> NetworkDefinition:
@@ -40,7 +40,7 @@ def get_first_generation(cluster: Cluster, ref: ObjectRef) -> NetworkDefinition:
             raise NotFoundError(Code.NETWORK_NOT_FOUND, "that is no name of an object")
         return cluster.get_first_generation_network(ref)
     except CniError as error:
-        raise _no_definition(ref, error) from error
+        raise _no_definition("Network", ref, error) from error
 
 
 def configured(definition: NetworkDefinition, store: Store, conf_dir: str) -> NetworkConfig:
@@ -113,7 +113,7 @@ def _from_file(store: Store, file: ConfigFile) -> NetworkConfig:
     further: list[JsonObject] = []
     name = config.get("name")
     with located(file.path):
-        if config.get("loadOnlyInlinedPlugins") not in {True, "true"}:
+        if not network.flag(config, "loadOnlyInlinedPlugins"):
             if not isinstance(name, str) or not names.is_network_name(name):
                 raise CniError(
                     Code.INVALID_CONFIGURATION, f"invalid network name {name!r}", "correct it"
@@ -142,12 +142,11 @@ def _named(config: JsonObject, definition: NetworkDefinition) -> JsonObject:
     return {**config, "name": definition.ref.name}
 
 
-def _no_definition(ref: ObjectRef, error: CniError) -> NoDefinitionError:
+def _no_definition(kind: str, ref: ObjectRef, error: CniError) -> NoDefinitionError:
     absent = isinstance(error, NotFoundError)
     refused = NoDefinitionError(
         Code.NETWORK_NOT_FOUND if absent else error.code,
-        f"cannot find a network-attachment-definition ({ref.name}) in namespace ({ref.namespace}): "
-        f"{error.cause}",
+        f"cannot find a {kind} ({ref.name}) in namespace ({ref.namespace}): {error.cause}",
         "create it, or correct the name" if absent else error.hint,
     )
     refused.absent = absent

@@ -9,6 +9,8 @@ from multus_py.cni import document
 from multus_py.cni.errors import CniError, Code
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from multus_py.cni.document import JsonObject
     from multus_py.cni.network import NetworkConfig
     from multus_py.core.ports import Cluster
@@ -25,9 +27,13 @@ class Allocation:
     that no two of them get the same device. The kubelet is asked when the first one needs a device.
     """
 
-    def __init__(self, cluster: Cluster, pod: Pod) -> None:
+    def __init__(
+        self, cluster: Cluster, pod: Pod, *, in_use: Collection[tuple[str, str]] = ()
+    ) -> None:
+        """``in_use`` has resource and device of networks that the pod is attached to already."""
         self._cluster = cluster
         self._pod = pod
+        self._in_use = in_use
         self._devices: Devices | None = None
         self._taken: dict[str, int] = {}
 
@@ -40,18 +46,19 @@ class Allocation:
         if self._devices is None:
             self._devices = self._cluster.devices(self._pod)
         devices = self._devices.get(resource, [])
+        free = [device for device in devices if (resource, device) not in self._in_use]
         taken = self._taken.get(resource, 0)
         if not devices:
             _LOG.error("pod %s has no device of %s: plugin runs without", self._pod.ref, resource)
             return ""
-        if taken == len(devices):
+        if taken == len(free):
             raise CniError(
                 Code.DEVICE,
-                f"the pod has {taken} device(s) of {resource}, and all are in use by its networks",
+                f"the pod has {len(devices)} device(s) of {resource}, and its networks use all",
                 f"request more of {resource} in the pod, or ask for fewer networks",
             )
         self._taken[resource] = taken + 1
-        return devices[taken]
+        return free[taken]
 
 
 def with_device(network: NetworkConfig, device_id: str) -> NetworkConfig:

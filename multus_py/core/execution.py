@@ -7,10 +7,12 @@ CHECK and in reverse on DEL; this module knows nothing of pods or of other netwo
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from multus_py.cni import arguments, document, names, result, version
+from multus_py.cni import arguments, document, result, version
 from multus_py.cni.errors import SPECIFIED, CniError, Code, NotFoundError, joined, located
+from multus_py.core import mishaps
 from multus_py.core.ports import PluginCall
 
 if TYPE_CHECKING:
@@ -24,6 +26,18 @@ if TYPE_CHECKING:
     from multus_py.models.delegate import Delegate
 
 _LOG = logging.getLogger(__name__)
+
+
+class NothingOwedError(CniError):
+    """A DEL that failed only for plugins that, as far as is known, have never done anything."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the ADD of one network has come."""
+
+    begun: int = 0
+    """How many plugins, from the first, may have done something. One that refuses has not."""
 
 
 class Executor:
@@ -44,39 +58,46 @@ class Executor:
         self.container_id = request.container_id if container_id is None else container_id
         self._netns = request.netns if netns is None else netns
 
-    def add(self, delegate: Delegate) -> Result:
+    def add(self, delegate: Delegate, progress: Progress) -> Result:
         """Run ADD. Each plugin gets its predecessor's result; the last one's is the network's."""
-        self._validate(delegate)
         results: list[Result] = []
         for plugin in delegate.network.plugins:
             previous = results[-1].document if results else None
             with self._located(delegate, plugin):
-                ended = self._run("ADD", delegate, plugin, previous)
+                call = self._call("ADD", delegate, plugin, previous)
+                ended = self._begun(call, progress)
                 results.append(result.parse(ended.stdout, delegate.network.version))
         return results[-1]
 
     def delete(self, delegate: Delegate, last: Result | None) -> None:
         """Run DEL with the result of ADD. A plugin that fails does not keep the others from it.
 
-        Without a result ADD did not succeed; a plugin that is not installed was the reason for
-        that, or was never reached, and has nothing to release.
+        A plugin that has done nothing need not be installed; if it fails all the same, and no other
+        does, the error is a :class:`NothingOwedError`. A network that is not valid and has no
+        result was never run, by nobody, and is not run now.
         """
-        self._validate(delegate)
+        if last is None and not delegate.valid:
+            return
+        plugins = delegate.network.plugins
+        begun = delegate.begun
+        if last is not None or begun is None:
+            begun = len(plugins)
         previous = self._previous(delegate, last)
-        errors = []
-        for plugin in reversed(delegate.network.plugins):
+        owed, errors = False, []
+        for index, plugin in reversed(list(enumerate(plugins))):
             try:
                 with self._located(delegate, plugin):
                     self._run("DEL", delegate, plugin, previous)
             except CniError as error:
-                if last is not None or not isinstance(error, NotFoundError):
+                owed |= index < begun
+                if index < begun or not isinstance(error, NotFoundError):
                     errors.append(error)
         if errors:
-            raise joined(errors)
+            raise joined(errors) if owed else _nothing_owed(errors)
 
     def check(self, delegate: Delegate, last: Result | None) -> None:
         """Run CHECK with the result of ADD, unless the network switches it off."""
-        self._validate(delegate)
+        delegate.validate()
         network = delegate.network
         if network.disable_check:
             return
@@ -94,7 +115,7 @@ class Executor:
 
     def status(self, delegate: Delegate) -> None:
         """Run STATUS, where the network's version has it. A plugin's own code is passed on."""
-        self._validate(delegate)
+        delegate.validate()
         if version.has_command(delegate.network.version, "STATUS"):
             for plugin in delegate.network.plugins:
                 with self._located(delegate, plugin):
@@ -102,7 +123,7 @@ class Executor:
 
     def collect(self, delegate: Delegate, valid: Sequence[JsonObject]) -> None:
         """Run GC on every plugin, where the network's version has it, and report all failures."""
-        self._validate(delegate)
+        delegate.validate()
         network = delegate.network
         if network.disable_gc or not version.has_command(network.version, "GC"):
             return
@@ -123,25 +144,48 @@ class Executor:
         plugin: JsonObject,
         previous: JsonObject | None,
         valid: Sequence[JsonObject] | None = None,
-    ) -> PluginExit:
-        of_container = command not in {"STATUS", "GC"}
-        ended = self._host.run(
-            PluginCall(
-                plugin=plugin["type"],
-                path=self._path,
-                environment=self._environment(command, delegate if of_container else None),
-                stdin=delegate.network.stdin(
-                    plugin,
-                    capability_args=(delegate.capability_args or {}) if of_container else {},
-                    previous=previous,
-                    valid_attachments=valid,
-                ),
-                seconds=self._seconds(),
-            )
-        )
+    ) -> None:
+        call = self._call(command, delegate, plugin, previous, valid)
+        ended = self._host.run(call)
         if ended.status != 0:
-            raise _failure(ended, plugin["type"], command)
+            raise _failure(ended, call)
+
+    def _begun(self, call: PluginCall, progress: Progress) -> PluginExit:
+        """Run ADD of one plugin, and note whether it may have done something."""
+        progress.begun += 1
+        try:
+            ended = self._host.run(call)
+        except CniError as error:
+            if error.code in mishaps.NOT_STARTED:
+                progress.begun -= 1
+            raise
+        if ended.status != 0:
+            if ended.status > 0 and isinstance(_said(ended).get("msg"), str):
+                progress.begun -= 1
+            raise _failure(ended, call)
         return ended
+
+    def _call(
+        self,
+        command: str,
+        delegate: Delegate,
+        plugin: JsonObject,
+        previous: JsonObject | None,
+        valid: Sequence[JsonObject] | None = None,
+    ) -> PluginCall:
+        of_container = command not in {"STATUS", "GC"}
+        return PluginCall(
+            plugin=plugin["type"],
+            path=self._path,
+            environment=self._environment(command, delegate if of_container else None),
+            stdin=delegate.network.stdin(
+                plugin,
+                capability_args=(delegate.capability_args or {}) if of_container else {},
+                previous=previous,
+                valid_attachments=valid,
+            ),
+            seconds=self._seconds(),
+        )
 
     def _environment(self, command: str, delegate: Delegate | None) -> dict[str, str]:
         asked = command in {"ADD", "CHECK"}
@@ -153,13 +197,6 @@ class Executor:
             "CNI_ARGS": _arguments(delegate, asked=asked) if delegate else "",
             "CNI_PATH": ":".join(self._path),
         }
-
-    def _validate(self, delegate: Delegate) -> None:
-        """Refuse what would be refused by libcni before any plugin runs."""
-        with located(f"network {delegate.label}"):
-            delegate.network.validate()
-            if delegate.ifname and (fault := names.interface_name_fault(delegate.ifname)):
-                raise CniError(Code.INVALID_CONFIGURATION, fault, "ask for another interface name")
 
     @staticmethod
     def _located(delegate: Delegate, plugin: JsonObject) -> AbstractContextManager[None]:
@@ -175,6 +212,14 @@ class Executor:
         if last is None or not version.passes_previous_result(wanted):
             return None
         return last.as_version(wanted).document
+
+
+def _nothing_owed(errors: Sequence[CniError]) -> NothingOwedError:
+    """Return one error for several; one "try again later" among them makes it that."""
+    error = joined(errors)
+    later = any(one.code == Code.TRY_AGAIN_LATER for one in errors)
+    code = Code.TRY_AGAIN_LATER if later else error.code
+    return NothingOwedError(code, error.cause, error.hint, where=error.where)
 
 
 def _arguments(delegate: Delegate, *, asked: bool) -> str:
@@ -195,19 +240,25 @@ def requested_arguments(delegate: Delegate) -> arguments.Pairs:
     )
 
 
-def _failure(ended: PluginExit, plugin: str, command: str) -> CniError:
-    """Return the error of a plugin that did not succeed, in its own words as far as it has any."""
-    hint = f"see what {plugin} says about it, in its own log and on this node"
+def _said(ended: PluginExit) -> JsonObject:
+    """Return the error object of a plugin that did not succeed; an empty one if it has none."""
     try:
-        said = document.decode_object(ended.stdout, "its error") if ended.stdout.strip() else {}
+        return document.decode_object(ended.stdout, "its error") if ended.stdout.strip() else {}
     except CniError:
-        said = {}
+        return {}
+
+
+def _failure(ended: PluginExit, call: PluginCall) -> CniError:
+    """Return the error of a plugin that did not succeed, in its own words as far as it has any."""
+    hint = f"see what {call.plugin} says about it, in its own log and on this node"
+    said = _said(ended)
     msg, details, code = said.get("msg"), said.get("details"), said.get("code")
     if isinstance(msg, str) and msg:
         cause = f"{msg}; {details}" if isinstance(details, str) and details else msg
     else:
         cause = _last_words(ended)
-    passed_on = isinstance(code, int) and (code in SPECIFIED or (command == "STATUS" and code > 0))
+    of_status = call.environment["CNI_COMMAND"] == "STATUS"
+    passed_on = isinstance(code, int) and (code in SPECIFIED or (of_status and code > 0))
     if code == Code.TRY_AGAIN_LATER:
         hint = "the runtime tries again"
     return CniError(code if passed_on and code else Code.DELEGATE_FAILED, cause, hint)

@@ -7,6 +7,7 @@ so everything behind this module, and Multus itself should it read the record, t
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,9 @@ from multus_py.models.requests import Requests
 if TYPE_CHECKING:
     from multus_py.cni.document import JsonObject
     from multus_py.cni.network import NetworkConfig
-    from multus_py.core.ports import Cluster
     from multus_py.core.session import Session
     from multus_py.models.config import MultusConfig
-    from multus_py.models.objects import ObjectRef, Pod
+    from multus_py.models.objects import NetworkDefinition, Pod
 
 
 def inline(config: MultusConfig) -> list[NetworkConfig]:
@@ -65,14 +65,16 @@ def _named(session: Session, pod: Pod) -> list[Delegate]:
         return []
     with located(f"annotation {objects.FIRST_GENERATION_NETWORKS}"):
         elements = selection.parse(annotation, pod.ref.namespace)
-    return [
-        _from_network(session, session.cluster, element.ref(pod.ref.namespace))
-        for element in elements
-    ]
+    find = functools.cache(functools.partial(definitions.get_first_generation, session.cluster))
+    named = []
+    for element in elements:
+        session.budget.forward()
+        named.append(_from_network(session, find(element.ref(pod.ref.namespace))))
+    return named
 
 
-def _from_network(session: Session, cluster: Cluster, ref: ObjectRef) -> Delegate:
-    definition = definitions.get_first_generation(cluster, ref)
+def _from_network(session: Session, definition: NetworkDefinition) -> Delegate:
+    ref = definition.ref
     parsed = definitions.configured(definition, session.store, session.config.conf_dir)
     with located(f"network {ref}"):
         return Delegate(

@@ -7,19 +7,22 @@ that does not exist costs nothing but an error.
 
 from __future__ import annotations
 
+import functools
 import posixpath
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from multus_py.cni.errors import CniError, Code, NotFoundError, located
 from multus_py.core import definitions, devices, generation, routes
 from multus_py.core.definitions import NoDefinitionError
 from multus_py.core.ports import Event
-from multus_py.models import device, objects, selection
+from multus_py.models import cached, device, objects, selection
 from multus_py.models.delegate import Delegate
 from multus_py.models.objects import ObjectRef
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from multus_py.cni.network import NetworkConfig
     from multus_py.core.devices import Allocation
     from multus_py.core.ports import Cluster
@@ -28,16 +31,25 @@ if TYPE_CHECKING:
     from multus_py.models.selection import NetworkSelectionElement
 
 
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Where the networks of one request come from."""
+
+    find: Callable[[ObjectRef], NetworkDefinition]
+    """Looks a definition up, each once for a request, however often it is named."""
+    allocation: Allocation | None = None
+
+
 def resolve(session: Session, pod: Pod | None) -> tuple[Delegate, ...]:
     """Return everything that the request's pod is to be attached to, ready to run."""
     if pod is None or session.cluster is None:
         return complete(session, _auxiliary(session, of_node(session)))
-    allocation = devices.Allocation(session.cluster, pod)
+    sources = _sources(session.cluster, devices.Allocation(session.cluster, pod))
     try:
-        delegates = _of_cluster(session, pod, allocation)
+        delegates = _of_cluster(session, pod, sources)
         if session.config.first_generation:
             delegates = generation.first(session, pod, delegates)
-        delegates = _of_pod(session, pod, session.cluster, allocation, delegates)
+        delegates = _of_pod(session, pod, sources, delegates)
     except NoDefinitionError as error:
         session.cluster.emit(pod, Event("Warning", "NoNetworkFound", error.cause))
         raise
@@ -49,7 +61,8 @@ def of_node(session: Session) -> list[Delegate]:
     """Return what every pod is attached to, as far as that does not depend on the pod."""
     config = session.config
     if config.cluster_network:
-        return [_named_network(session, config.cluster_network, None)]
+        sources = _sources(session.cluster) if session.cluster else None
+        return [_named_network(session, config.cluster_network, sources)]
     if config.first_generation:
         return generation.numbered([_inline(network) for network in generation.inline(config)])
     return [_inline(network) for network in config.inline_networks()]
@@ -68,7 +81,17 @@ def complete(session: Session, delegates: list[Delegate]) -> tuple[Delegate, ...
     return tuple(_completed(session, index, delegate) for index, delegate in enumerate(delegates))
 
 
-def _of_cluster(session: Session, pod: Pod, allocation: Allocation) -> list[Delegate]:
+def additional(session: Session, delegate: Delegate) -> Delegate:
+    """Return a delegate that is not the pod's first one, complete; it names its interface."""
+    _refuse_recursion(session, delegate)
+    return _completed(session, 1, delegate)
+
+
+def _sources(cluster: Cluster, allocation: Allocation | None = None) -> _Sources:
+    return _Sources(functools.cache(functools.partial(definitions.get, cluster)), allocation)
+
+
+def _of_cluster(session: Session, pod: Pod, sources: _Sources) -> list[Delegate]:
     """Return the cluster network, or the delegates, and the default networks for this pod."""
     config = session.config
     if not config.cluster_network:
@@ -76,15 +99,11 @@ def _of_cluster(session: Session, pod: Pod, allocation: Allocation) -> list[Dele
     names = [config.cluster_network]
     if pod.ref.namespace not in config.system_namespaces:
         names += config.default_networks
-    return [_named_network(session, name, allocation) for name in names]
+    return [_named_network(session, name, sources) for name in names]
 
 
 def _of_pod(
-    session: Session,
-    pod: Pod,
-    cluster: Cluster,
-    allocation: Allocation,
-    delegates: list[Delegate],
+    session: Session, pod: Pod, sources: _Sources, delegates: list[Delegate]
 ) -> list[Delegate]:
     """Return the delegates as the pod's annotations change them."""
     override = pod.annotations.get(objects.DEFAULT_NETWORK)
@@ -93,17 +112,18 @@ def _of_pod(
             element = _only(override, session.config.multus_namespace)
             ref = element.ref(session.config.multus_namespace)
             _check_isolation(session, pod, ref, own=session.config.multus_namespace)
-            first = _selected(session, definitions.get(cluster, ref), element, allocation)
+            first = _selected(session, sources, ref, element)
         delegates = [first, *delegates[1:]]
     annotation = pod.annotations.get(objects.NETWORKS, "")
     with located(f"annotation {objects.NETWORKS}"):
         elements = selection.parse(annotation, pod.ref.namespace)
         for element in elements:
             _check_isolation(session, pod, element.ref(pod.ref.namespace), own=pod.ref.namespace)
+    selected = []
     for element in elements:
-        definition = definitions.get(cluster, element.ref(pod.ref.namespace))
-        delegates = [*delegates, _selected(session, definition, element, allocation)]
-    return delegates
+        session.budget.forward()
+        selected.append(_selected(session, sources, element.ref(pod.ref.namespace), element))
+    return [*delegates, *selected]
 
 
 def _only(annotation: str, default_namespace: str) -> NetworkSelectionElement:
@@ -129,26 +149,22 @@ def _check_isolation(session: Session, pod: Pod, ref: ObjectRef, *, own: str) ->
 
 
 def _selected(
-    session: Session,
-    definition: NetworkDefinition,
-    element: NetworkSelectionElement,
-    allocation: Allocation,
+    session: Session, sources: _Sources, ref: ObjectRef, element: NetworkSelectionElement
 ) -> Delegate:
-    delegate = _from_definition(session, definition, allocation)
+    delegate = _from_definition(session, sources, ref)
     requests = element.requests()
-    with located(f"network {definition.ref}"):
+    with located(f"network {ref}"):
         network = devices.with_cni_args(delegate.network, requests.cni_args)
     return replace(delegate, network=network, requests=requests)
 
 
-def _from_definition(
-    session: Session, definition: NetworkDefinition, allocation: Allocation | None
-) -> Delegate:
+def _from_definition(session: Session, sources: _Sources, ref: ObjectRef) -> Delegate:
+    definition = sources.find(ref)
     network = definitions.configured(definition, session.store, session.config.conf_dir)
     device_id = ""
-    if definition.resource_name and allocation:
+    if definition.resource_name and sources.allocation:
         with located(f"network {definition.ref}"):
-            device_id = allocation.take(definition.resource_name)
+            device_id = sources.allocation.take(definition.resource_name)
     return Delegate(
         name=str(definition.ref),
         network=devices.with_device(network, device_id),
@@ -157,9 +173,9 @@ def _from_definition(
     )
 
 
-def _named_network(session: Session, name: str, allocation: Allocation | None) -> Delegate:
+def _named_network(session: Session, name: str, sources: _Sources | None) -> Delegate:
     """Return a network of the configuration: a definition, a file's network by name, or a path."""
-    if session.cluster is None:
+    if sources is None:
         raise CniError(
             Code.INVALID_CONFIGURATION,
             "must have either Kubernetes config or delegates",
@@ -170,7 +186,7 @@ def _named_network(session: Session, name: str, allocation: Allocation | None) -
             return _inline(definitions.by_path(session.store, name))
     ref = ObjectRef(session.config.multus_namespace, name)
     try:
-        return _from_definition(session, definitions.get(session.cluster, ref), allocation)
+        return _from_definition(session, sources, ref)
     except NoDefinitionError as error:
         if not error.absent:
             raise
@@ -229,10 +245,26 @@ def _completed(session: Session, index: int, delegate: Delegate) -> Delegate:
         capability_args["CNIDeviceInfoFile"] = device.delegate_info_file(
             delegate.name, session.request.container_id, ifname
         )
-    return replace(
+    completed = replace(
         delegate,
         master=master,
         ifname=ifname,
         cni_args=session.arguments.for_delegates(),
         capability_args=capability_args,
     )
+    _refuse_invalid(session, completed)
+    return completed
+
+
+def _refuse_invalid(session: Session, delegate: Delegate) -> None:
+    """Refuse what cannot be run, or not be remembered, before anything is run or written down."""
+    delegate.validate()
+    container_id = session.request.container_id
+    name = cached.file_name(container_id, delegate.ifname, delegate.network.name)
+    with located(f"network {delegate.label}"):
+        if fault := cached.file_name_fault(name):
+            raise CniError(
+                Code.INVALID_CONFIGURATION,
+                f"with the container ID, the name of its cached result {fault}",
+                "give the network a shorter name",
+            )

@@ -29,7 +29,7 @@ def find(session: Session) -> Pod | None:
             "pass both, or use a configuration without kubeconfig",
         )
     try:
-        pod = session.cluster.get_pod(ref)
+        pod = session.cluster.get_pod(ref, uid=session.arguments.get(arguments.POD_UID))
     except NotFoundError as error:
         raise CniError(
             Code.TRY_AGAIN_LATER,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from multus_py.cni.document import JsonObject
@@ -92,8 +92,11 @@ class Host(Protocol):
 class Cluster(Protocol):
     """What Kubernetes knows about a pod."""
 
-    def get_pod(self, ref: ObjectRef) -> Pod:
-        """Return a pod; :class:`~multus_py.cni.errors.NotFoundError` if there is none."""
+    def get_pod(self, ref: ObjectRef, *, uid: str = "") -> Pod:
+        """Return a pod; :class:`~multus_py.cni.errors.NotFoundError` if there is none.
+
+        ``uid`` is what the runtime says. Who remembers a pod of another one has to ask again.
+        """
 
     def get_network(self, ref: ObjectRef) -> NetworkDefinition:
         """Return a NetworkAttachmentDefinition; ``NotFoundError`` if there is none."""
@@ -107,6 +110,12 @@ class Cluster(Protocol):
     def publish_status(self, pod: Pod, annotation: str) -> None:
         """Write the network-status of exactly this pod; ``NotFoundError`` if it is gone."""
 
+    def edit_status(self, pod: Pod, edit: Callable[[str], str]) -> None:
+        """Change the network-status of exactly this pod; ``edit`` gets what it is at that moment.
+
+        It may be called again if somebody else writes meanwhile.
+        """
+
     def emit(self, pod: Pod, event: Event) -> None:
         """Tell an event. Never fails: an event that cannot be told is logged."""
 
@@ -114,7 +123,7 @@ class Cluster(Protocol):
 class Store(Protocol):
     """What is kept on this node's disk."""
 
-    def lock(self, container_id: str, seconds: float) -> AbstractContextManager[None]:
+    def lock(self, container_id: str, seconds: float) -> AbstractContextManager[object]:
         """Keep other requests for this container out; an error (code 11) if they do not end."""
 
     def write_record(self, record: Record) -> None:

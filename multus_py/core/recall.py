@@ -17,6 +17,8 @@ from multus_py.core import networks, pods
 from multus_py.models.delegate import Delegate, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from multus_py.cni.result import Result
     from multus_py.core.session import Session
     from multus_py.models.cached import CachedResult
@@ -41,26 +43,48 @@ class Recalled:
 
 def recalled(session: Session) -> Recalled:
     """Return what is, or may be, attached to the request's container."""
-    record = _record(session)
-    if record:
+    record = recorded(session)
+    if record and (record.pending or not record.partial):
         return from_record(session, record)
+    later = from_record(session, record).attached if record else []
     attached = from_cache(session, session.request.container_id)
-    attached = attached or [(delegate, None) for delegate in _resolved(session)]
-    return Recalled(attached, _record_of(session, attached))
+    if not attached:
+        taken = {delegate.ifname for delegate, _ in later}
+        resolved = [delegate for delegate in _resolved(session) if delegate.ifname not in taken]
+        # before anything is run there is a record, so most likely nothing was
+        attached = [(replace(delegate, begun=0), None) for delegate in resolved]
+    attached += later
+    made = _record_of(session, attached)
+    if record:
+        made = replace(
+            made,
+            netns=made.netns or record.netns,
+            attempts=record.attempts,
+            refusals=record.refusals,
+        )
+    return Recalled(attached, made)
 
 
-def from_record(session: Session, record: Record) -> Recalled:
-    """Return what a record says, completed from the cache where Multus wrote it."""
+def from_record(
+    session: Session, record: Record, results: Iterable[CachedResult] | None = None
+) -> Recalled:
+    """Return what a record says, completed from the cache where Multus wrote it.
+
+    Multus does not write down what it came to: without a result nothing is taken to be attached.
+    ``results`` spares reading the whole cache for one interface name, where that was done before.
+    """
     container_id = record.attachment.container_id
     found: Attached = []
     for recorded in record.delegates:
         delegate = recorded
         if not delegate.ifname:
-            delegate = replace(delegate, ifname=_cached_ifname(session, container_id, delegate))
+            known = session.store.results() if results is None else results
+            delegate = replace(delegate, ifname=_cached_ifname(known, container_id, delegate))
         place = Attachment(container_id, delegate.ifname)
         cached = session.store.read_result(place, delegate.network.name)
         if delegate.cni_args is None:
             delegate = _completed(session, delegate, cached)
+            delegate = replace(delegate, begun=None if cached else 0)
         found.append((delegate, cached.result if cached else None))
     completed = tuple(delegate for delegate, _ in found)
     return Recalled(found, replace(record, delegates=completed))
@@ -74,22 +98,35 @@ def from_cache(session: Session, container_id: str) -> Attached:
         if record.attachment.container_id == container_id
         for delegate in record.delegates
     }
-    found: Attached = []
-    for cached in session.store.results():
-        known = (cached.network_name, cached.ifname) in recorded
-        if cached.container_id == container_id and cached.config and not known:
-            delegate = Delegate(
-                name=cached.network_name,
-                network=cached.config,
-                ifname=cached.ifname,
-                cni_args=cached.cni_args,
-                capability_args=cached.capability_args or {},
-            )
-            found.append((delegate, cached.result))
-    return found
+    return from_results(
+        cached
+        for cached in session.store.results()
+        if cached.container_id == container_id
+        and (cached.network_name, cached.ifname) not in recorded
+    )
 
 
-def _record(session: Session) -> Record | None:
+def from_results(results: Iterable[CachedResult]) -> Attached:
+    """Return the networks of cached results, as far as these say how they were made."""
+    found = ((from_result(cached), cached.result) for cached in results)
+    return [(delegate, result) for delegate, result in found if delegate]
+
+
+def from_result(cached: CachedResult) -> Delegate | None:
+    """Return the network of a cached result, None if the result does not say how it was made."""
+    if cached.config is None:
+        return None
+    return Delegate(
+        name=cached.network_name,
+        network=cached.config,
+        ifname=cached.ifname,
+        cni_args=cached.cni_args,
+        capability_args=cached.capability_args or {},
+    )
+
+
+def recorded(session: Session) -> Record | None:
+    """Return the record of the request's attachment, None if there is none that can be read."""
     try:
         return session.store.read_record(session.request.attachment)
     except CniError as error:
@@ -129,9 +166,9 @@ def _completed(session: Session, delegate: Delegate, cached: CachedResult | None
     )
 
 
-def _cached_ifname(session: Session, container_id: str, delegate: Delegate) -> str:
+def _cached_ifname(results: Iterable[CachedResult], container_id: str, delegate: Delegate) -> str:
     """Return the interface name of a master whose record, written by Multus, does not have it."""
-    for cached in session.store.results():
+    for cached in results:
         if (cached.container_id, cached.network_name) == (container_id, delegate.network.name):
             return cached.ifname
     return _USUAL_IFNAME

@@ -57,6 +57,15 @@ class DefaultRoutes:
         self._delegates = delegates
         self._asked = {family for delegate in delegates for family in _families(delegate)}
 
+    def make_way(self, owner: Delegate) -> list[tuple[Delegate, frozenset[int]]]:
+        """Remove what is in the way of the default routes that a network names.
+
+        Returns which networks lost the routes of which families.
+        """
+        families = _families(owner)
+        others = [delegate for delegate in self._delegates if delegate is not owner]
+        return [(delegate, self._replace(delegate, families, ())) for delegate in others]
+
     def settle(self, delegate: Delegate) -> frozenset[int]:
         """Give a network that was just attached its place: its routes go, or the asked ones come.
 
@@ -91,6 +100,13 @@ class DefaultRoutes:
                     self._netns, delegate.ifname, families=touched, gateways=gateways
                 )
         return touched
+
+
+def gateways(result: Result, families: Iterable[int]) -> list[str]:
+    """Return the gateways of the default routes of these families that a result speaks of."""
+    routes = result.current.get("routes") or []
+    through = [route["gw"] for route in routes if is_default_route(route) and route.get("gw")]
+    return [gateway for gateway in through if address_family(gateway) in families]
 
 
 def edited(result: Result, families: frozenset[int], gateways: Sequence[str]) -> Result:

@@ -28,6 +28,8 @@ class Session:
     cluster: Cluster | None
     store: Store
     budget: Budget
+    keeps_pending: bool = False
+    """Whether somebody goes on with a release after the runtime was told that it is done."""
 
     @property
     def pod_ref(self) -> ObjectRef:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _KIND = "cniCacheV1"
 _HINT = "a DEL goes on without it"
 
+FILE_NAME_LIMIT = 250
+"""Bytes; those of a name on Linux (255) less what the name of the file has while it is written."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedResult:
@@ -53,6 +56,19 @@ class _File(Decoded):
     cni_args: list[Pair] = Field(default=[], alias="cniArgs")
     capability_args: dict[str, Any] | None = Field(default=None, alias="capabilityArgs")
     result: dict[str, Any]
+
+
+def file_name(container_id: str, ifname: str, network_name: str) -> str:
+    """Return the name of the file, which may be none that a file can have."""
+    return f"{network_name}-{container_id}-{ifname}"
+
+
+def file_name_fault(name: str) -> str:
+    """Return why a file cannot be written under this name, nothing if it can."""
+    if {"/", "\0"} & set(name):
+        return "is not the name of a file"
+    size = len(name.encode(errors="surrogatepass"))
+    return f"has {size} bytes (at most {FILE_NAME_LIMIT})" if size > FILE_NAME_LIMIT else ""
 
 
 def encode(cached: CachedResult) -> bytes:

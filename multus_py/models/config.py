@@ -78,7 +78,10 @@ class MultusConfig(Decoded):
     status_dir: str = Field(default="", alias="statusDir")
     """Ours: where network-status and events go that no cluster takes."""
     release_attempts: int = Field(default=5, alias="releaseAttempts", ge=1)
-    """Ours: failed DELs after which a network that was never attached no longer holds up a pod."""
+    """Ours: failed DELs after which a network that was never attached no longer holds up a pod.
+
+    With a daemon also those after which the runtime is let go; the daemon goes on with the rest.
+    """
     request_timeout: int = Field(default=100, alias="requestTimeout", ge=5, le=3600)
     """Ours: seconds that one request may take, below what kubelet allows a runtime (120)."""
 

@@ -9,10 +9,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from multus_py.cni import document
+from multus_py.cni.errors import CniError
 from multus_py.cni.result import is_default_route, without_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from multus_py.cni.document import JsonObject
 
@@ -88,8 +90,30 @@ class NetworkStatus:
 def annotation(statuses: Iterable[NetworkStatus]) -> str:
     """Return the annotation's text, or nothing if no delegate has an entry."""
     entries = [entry for status in statuses for entry in status.entries()]
-    if not entries:
-        return ""
+    return _text(entries) if entries else ""
+
+
+def edited(text: str, *, without: Collection[str] = (), plus: Iterable[NetworkStatus] = ()) -> str:
+    """Return an annotation without the entries of some interfaces and with those of networks.
+
+    The entries of other interfaces stay as they are, whoever wrote them.
+    """
+    added = [entry for status in plus for entry in status.entries()]
+    gone = {*without, *(entry.get("interface") for entry in added)}
+    kept = [entry for entry in _entries(text) if entry.get("interface") not in gone]
+    return _text(kept + added)
+
+
+def _entries(text: str) -> list[JsonObject]:
+    """Return the entries of an annotation; what is none can only be replaced."""
+    try:
+        value = document.decode(text or "[]", "the network-status")
+    except CniError:
+        return []
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def _text(entries: Iterable[JsonObject]) -> str:
     texts = (json.dumps(entry, indent=4, ensure_ascii=False) for entry in entries)
     return "[" + ",".join(texts).translate(_HTML_SIGNS) + "]"
 

@@ -19,7 +19,20 @@ DEFAULT_NETWORK = "v1.multus-cni.io/default-network"
 NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
 RESOURCE_NAME = "k8s.v1.cni.cncf.io/resourceName"
 CONFIG_SOURCE = "kubernetes.io/config.source"
+CONFIG_HASH = "kubernetes.io/config.hash"
 FIRST_GENERATION_NETWORKS = "networks"
+
+_READ = frozenset(
+    {
+        NETWORKS,
+        DEFAULT_NETWORK,
+        NETWORK_STATUS,
+        CONFIG_SOURCE,
+        CONFIG_HASH,
+        FIRST_GENERATION_NETWORKS,
+    }
+)
+"""The annotations of a pod that anything of ours looks at."""
 
 _NAME_LIMIT = 253
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -55,6 +68,34 @@ class Pod:
         return self.annotations.get(CONFIG_SOURCE, "api") != "api"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LivePod:
+    """A pod as it is watched: what it is, and how far it is in its life."""
+
+    pod: Pod
+    """With those annotations only that are read."""
+    phase: str
+    """``Pending``, ``Running``, ``Succeeded``, ``Failed`` or ``Unknown``."""
+    host_network: bool
+    """Whether it has no network namespace of its own, so that no CNI plugin ever runs for it."""
+    deleting: bool
+    """Whether its deletion was asked for; it may still run for long."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether its containers have ended for good."""
+        return self.phase in {"Succeeded", "Failed"}
+
+    def is_known_as(self, uid: str) -> bool:
+        """Tell whether the runtime means this pod; it knows static pods by a hash of their file.
+
+        Without a UID it can only be this one as long as nothing is about to replace it.
+        """
+        if not uid:
+            return not (self.deleting or self.ended)
+        return uid in {self.pod.uid, self.pod.annotations.get(CONFIG_HASH)}
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkDefinition:
     """A NetworkAttachmentDefinition, or an object Network of the first generation made one."""
@@ -71,6 +112,11 @@ def is_object_name(text: str) -> bool:
     return len(text) <= _NAME_LIMIT and _DNS_SUBDOMAIN.fullmatch(text) is not None
 
 
+def reference(value: JsonObject) -> ObjectRef:
+    """Return what an API object is called."""
+    return _ref(_object(value, "metadata"))
+
+
 def pod(value: JsonObject) -> Pod:
     """Return the pod in an API object."""
     metadata = _object(value, "metadata")
@@ -79,6 +125,23 @@ def pod(value: JsonObject) -> Pod:
         uid=str(metadata.get("uid") or ""),
         annotations=_annotations(metadata),
     )
+
+
+def live_pod(value: JsonObject) -> LivePod:
+    """Return what is kept of a watched pod."""
+    whole = pod(value)
+    read = {key: text for key, text in whole.annotations.items() if key in _READ}
+    return LivePod(
+        pod=Pod(whole.ref, whole.uid, read),
+        phase=str(_object(value, "status").get("phase") or ""),
+        host_network=_object(value, "spec").get("hostNetwork") is True,
+        deleting=bool(_object(value, "metadata").get("deletionTimestamp")),
+    )
+
+
+def asks_for_networks(pod: Pod) -> bool:
+    """Tell whether a pod names networks itself, instead of leaving all to the configuration."""
+    return any(pod.annotations.get(key) for key in (NETWORKS, DEFAULT_NETWORK))
 
 
 def network_definition(value: JsonObject) -> NetworkDefinition:

@@ -8,7 +8,7 @@ the capabilities that the plugins got. A record without that member was written 
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -22,6 +22,7 @@ from multus_py.models.requests import Requests
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from multus_py.cni.arguments import Pairs
     from multus_py.cni.document import JsonObject
     from multus_py.cni.network import NetworkConfig
     from multus_py.cni.request import Attachment
@@ -37,8 +38,13 @@ class _Ours(Decoded):
     ifname: str
     master: bool
     attempts: int = 0
-    cni_args: list[Pair] = Field(alias="cniArgs")
-    capability_args: dict[str, Any] = Field(alias="capabilityArgs")
+    refusals: int = 0
+    begun: Annotated[int, Field(ge=0)] | None = None
+    pending: bool = False
+    partial: bool = False
+    cni_args: list[Pair] | None = Field(default=None, alias="cniArgs")
+    capability_args: dict[str, Any] | None = Field(default=None, alias="capabilityArgs")
+    displaced: list[Pair] = []
 
 
 class _Entry(Decoded):
@@ -73,12 +79,15 @@ def decode(raw: bytes, attachment: Attachment) -> Record:
     if not isinstance(entries, list) or not entries:
         raise _broken(f"it holds {document.kind(entries)} instead of delegates")
     read = [decoded(_Entry, entry, code=Code.DECODING_FAILURE, hint=_HINT) for entry in entries]
-    ours = read[0].ours
+    ours = next((entry.ours for entry in read if entry.ours), None)
     return Record(
         attachment=attachment,
         netns=ours.netns if ours else "",
         owner=ours.owner if ours else "",
         attempts=ours.attempts if ours else 0,
+        refusals=ours.refusals if ours else 0,
+        pending=ours.pending if ours else False,
+        partial=ours.partial if ours else False,
         delegates=tuple(
             _delegate(entry, index, attachment.ifname) for index, entry in enumerate(read)
         ),
@@ -98,7 +107,7 @@ def requested_ifname(raw: bytes) -> str:
 
 
 def _written(delegate: Delegate, record: Record) -> JsonObject:
-    requests = delegate.requests
+    requests, told = delegate.requests, delegate.cni_args
     config = delegate.network
     optional = {
         "ifnameRequest": requests.ifname,
@@ -126,8 +135,13 @@ def _written(delegate: Delegate, record: Record) -> JsonObject:
         "ifname": delegate.ifname,
         "master": delegate.master,
         "attempts": record.attempts,
-        "cniArgs": [list(pair) for pair in delegate.cni_args or ()],
-        "capabilityArgs": delegate.capability_args or {},
+        "refusals": record.refusals,
+        "begun": delegate.begun,
+        "pending": record.pending,
+        "partial": record.partial,
+        "cniArgs": None if told is None else [list(pair) for pair in told],
+        "capabilityArgs": delegate.capability_args,
+        "displaced": [list(pair) for pair in delegate.displaced],
     }
     return entry
 
@@ -180,9 +194,15 @@ def _delegate(entry: _Entry, index: int, request: str) -> Delegate:
         ifname=ours.ifname if ours else entry.ifname_request or own_name,
         filter_v4=entry.filter_v4,
         filter_v6=entry.filter_v6,
-        cni_args=tuple((key, value) for key, value in ours.cni_args) if ours else None,
+        cni_args=_pairs(ours.cni_args) if ours else None,
         capability_args=ours.capability_args if ours else None,
+        begun=ours.begun if ours else None,
+        displaced=(_pairs(ours.displaced) or ()) if ours else (),
     )
+
+
+def _pairs(listed: list[Pair] | None) -> Pairs | None:
+    return None if listed is None else tuple((key, value) for key, value in listed)
 
 
 def _network(encoded: str) -> NetworkConfig:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from multus_py.cni import names
 from multus_py.models.decoding import Decoded
 
 if TYPE_CHECKING:
@@ -120,6 +121,13 @@ def hardware_address(text: str) -> str:
     """Return a hardware address as it was written; ``ValueError`` if it is none."""
     if text and not _HARDWARE_ADDRESS.fullmatch(text):
         raise ValueError(f"{text!r} is no hardware address")
+    return text
+
+
+def interface_name(text: str) -> str:
+    """Return the name of an interface as it was written; ``ValueError`` if no link can have it."""
+    if text and (fault := names.interface_name_fault(text)):
+        raise ValueError(fault)
     return text
 
 

@@ -20,6 +20,7 @@ from multus_py.models.requests import (
     PortMapping,
     Requests,
     hardware_address,
+    interface_name,
     ip_address,
     ip_or_cidr,
 )
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _JSON_SIGNS = frozenset('[{"')
+ELEMENTS_LIMIT = 100
+"""In one annotation. Each is looked up and run, one after the other, in the time of one request."""
+
 _HINT = "correct the pod's annotation (docs/annotations.md)"
 
 
@@ -37,8 +41,10 @@ class NetworkSelectionElement(Decoded):
 
     name: str = ""
     namespace: str = ""
-    interface: str = ""
-    interface_request: str = Field(default="", alias="interfaceRequest")
+    interface: Annotated[str, AfterValidator(interface_name)] = ""
+    interface_request: Annotated[str, AfterValidator(interface_name)] = Field(
+        default="", alias="interfaceRequest"
+    )
     """The name of ``interface`` before Multus 3.2."""
     ips: list[Annotated[str, AfterValidator(ip_or_cidr)]] = []
     mac: Annotated[str, AfterValidator(hardware_address)] = ""
@@ -90,6 +96,7 @@ def _from_json(annotation: str) -> list[NetworkSelectionElement]:
     value = document.decode(annotation, "the annotation")
     if not isinstance(value, list):
         raise _invalid(f"it is {document.kind(value)}, not a list: write [{{...}}]")
+    _check_number(len(value))
     elements = []
     for number, item in enumerate(value, 1):
         with located(f"element {number}"):
@@ -102,7 +109,14 @@ def _from_json(annotation: str) -> list[NetworkSelectionElement]:
 
 
 def _from_text(annotation: str) -> list[NetworkSelectionElement]:
-    return [_from_item(item.strip()) for item in annotation.split(",")] if annotation else []
+    items = annotation.split(",") if annotation else []
+    _check_number(len(items))
+    return [_from_item(item.strip()) for item in items]
+
+
+def _check_number(elements: int) -> None:
+    if elements > ELEMENTS_LIMIT:
+        raise _invalid(f"it has {elements} elements (at most {ELEMENTS_LIMIT})")
 
 
 def _from_item(item: str) -> NetworkSelectionElement:

@@ -24,6 +24,12 @@ def test_what_could_leave_its_directory_is_no_identifier(text: str) -> None:
     assert not names.is_network_name(text)
 
 
+def test_an_identifier_that_is_too_long_is_told_so() -> None:
+    assert names.identifier_fault("x" * 201) == "it has 201 characters (at most 200)"
+    assert "letters, digits" in names.identifier_fault("a b")
+    assert names.identifier_fault("x" * 200) == ""
+
+
 @pytest.mark.parametrize("text", ["bridge", "my plugin", "..hidden", "-v", "a.b", "é"])
 def test_a_plugin_type_is_a_file_name(text: str) -> None:
     assert names.is_plugin_type(text)
@@ -41,7 +47,7 @@ def test_an_interface_name_the_kernel_takes_has_no_fault(name: str) -> None:
 
 TOO_LONG = "is too long (at most 15 bytes)"
 EMPTY = "is empty, . or .."
-FORBIDDEN = "contains a slash, a colon, white space or no character"
+FORBIDDEN = "contains a slash, a colon, white space or a control character"
 
 
 @pytest.mark.parametrize(
@@ -58,6 +64,9 @@ FORBIDDEN = "contains a slash, a colon, white space or no character"
         ("eth0\n", rf"'eth0\n' {FORBIDDEN}"),
         ("eth\0", rf"'eth\x00' {FORBIDDEN}"),
         ("\N{NO-BREAK SPACE}", rf"'\xa0' {FORBIDDEN}"),
+        ("eth\x01", rf"'eth\x01' {FORBIDDEN}"),
+        ("\x1b[31m", rf"'\x1b[31m' {FORBIDDEN}"),
+        ("\u202eeth", rf"'\u202eeth' {FORBIDDEN}"),
         ("\ud800", rf"'\ud800' {FORBIDDEN}"),
         ("\udcff" * 6, "'" + r"\udcff" * 6 + f"' {TOO_LONG}"),
     ],

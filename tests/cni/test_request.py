@@ -132,6 +132,9 @@ def test_a_container_that_is_gone_has_no_namespace() -> None:
 # -- malformed environments
 
 
+TOO_LONG = f"CNI_CONTAINERID '{'x' * 41}…{'x' * 20}' is no container ID: it has 201 characters"
+
+
 @pytest.mark.parametrize(
     ("changes", "cause"),
     [
@@ -144,6 +147,7 @@ def test_a_container_that_is_gone_has_no_namespace() -> None:
         ({"CNI_CONTAINERID": "../etc"}, "CNI_CONTAINERID '../etc' is no container ID"),
         ({"CNI_CONTAINERID": "-a", "CNI_PATH": ""}, "CNI_CONTAINERID '-a' is no container ID"),
         ({"CNI_CONTAINERID": "é"}, "CNI_CONTAINERID 'é' is no container ID"),
+        ({"CNI_CONTAINERID": "x" * 201}, TOO_LONG),
         ({"CNI_CONTAINERID": "a" * 201}, "CNI_CONTAINERID 'aaa"),
         ({"CNI_CONTAINERID": "abc\n"}, "CNI_CONTAINERID contains characters that"),
         ({"CNI_NETNS": ""}, "required environment variables CNI_NETNS missing"),

@@ -229,6 +229,17 @@ def test_a_pod_of_another_uid_is_not_attached() -> None:
     assert node.host.calls == []
 
 
+def test_the_pod_is_asked_for_by_the_uid_that_the_runtime_says() -> None:
+    node = a_node()
+    node.pod(uid="uid-web")
+
+    add.add(node.session(uid="uid-web"))
+    add.add(node.session(container_id="other", args="K8S_POD_NAMESPACE=default;K8S_POD_NAME=web"))
+
+    assert node.cluster is not None
+    assert node.cluster.uids == ["uid-web", ""]
+
+
 def test_a_static_pod_may_have_another_uid() -> None:
     node = a_node()
     node.pod(uid="uid-mirror", source="file")
@@ -360,20 +371,47 @@ def test_a_name_that_is_taken_is_refused_and_its_link_left_alone() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "-x"])
-def test_a_network_whose_name_cannot_identify_it_is_not_started(name: str) -> None:
+def test_a_network_whose_name_cannot_identify_it_costs_nothing_but_an_error(name: str) -> None:
     node = a_node(delegates=[single("main", "primary"), single("one", name)])
     node.pod()
 
     assert failure(node.session()).code == Code.INVALID_CONFIGURATION
-    assert node.host.talk == ["ADD main eth0", "DEL main eth0"]
+    assert (node.host.talk, node.store.records_) == ([], {})
 
 
-def test_an_impossible_interface_name_is_not_started() -> None:
+@pytest.mark.parametrize("name", ["a/b", "../x", "much-too-long-for-linux", "a b", "\x1b[31m"])
+def test_an_impossible_interface_name_costs_nothing_but_an_error(name: str) -> None:
     node = a_node()
-    node.pod(networks='[{"name": "one", "interface": "much-too-long-for-linux"}]')
+    node.pod(networks=json.dumps([{"name": "one", "interface": name}]))
 
-    assert failure(node.session()).code == Code.INVALID_CONFIGURATION
-    assert node.host.talk == ["ADD main eth0", "DEL main eth0"]
+    assert failure(node.session()).code == Code.ANNOTATION
+    assert (node.host.talk, node.store.records_) == ([], {})
+
+
+def test_so_does_one_in_the_configuration_of_a_network() -> None:
+    node = a_node(
+        delegates=[single("main", "primary"), single("one", "old", if0name="a/b")],
+        legacyNetworks=True,
+    )
+    node.pod()
+
+    error = failure(node.session())
+
+    assert error.code == Code.INVALID_CONFIGURATION
+    assert "a/b" in error.message()
+    assert (node.host.talk, node.store.records_) == ([], {})
+
+
+def test_a_name_that_is_too_long_for_the_cache_costs_nothing_but_an_error() -> None:
+    node = a_node()
+    node.network("default/long", single("one", "n" * 190))
+    node.pod(networks="long")
+
+    error = failure(node.session(container_id="c" * 64))
+
+    assert error.code == Code.INVALID_CONFIGURATION
+    assert "has 260 bytes (at most 250)" in error.message()
+    assert (node.host.talk, node.store.records_) == ([], {})
 
 
 @pytest.mark.parametrize(

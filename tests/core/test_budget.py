@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from multus_py.cni.errors import CniError, Code
-from multus_py.core.budget import Budget
+from multus_py.core.budget import Budget, Shares
 
 
 class Clock:
@@ -46,3 +46,23 @@ def test_releasing_is_always_tried() -> None:
     clock.now += 1000
 
     assert budget.left == 1.0
+
+
+def test_what_is_left_is_shared_among_those_still_to_run() -> None:
+    clock = Clock()
+    budget = Budget(clock, 100)
+    shares = Shares(lambda: budget.left, 4)
+
+    assert shares() == 25
+    clock.now += 25  # it hung
+    assert shares() == 25
+    clock.now += 1  # it was quick
+    assert shares() == 37
+    clock.now += 1
+    assert shares() == 73
+
+
+def test_a_share_is_a_second_at_least_and_never_for_nobody() -> None:
+    shares = Shares(lambda: 2.0, 8)
+
+    assert [shares() for _ in range(9)] == [1.0] * 6 + [1.0, 2.0, 2.0]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from multus_py.cni.errors import CniError, Code
 from multus_py.core import add, collect
+from multus_py.core.ports import PluginCall, PluginExit
 from tests.core.test_add import a_node
 from tests.core.test_recall import cached, encoded, written_by_multus
-from tests.fakes import Node, chain, failing, single
+from tests.fakes import FakeStore, Node, chain, failing, single
 
 if TYPE_CHECKING:
+    from multus_py.cni.request import Attachment
     from multus_py.core.session import Session
+    from multus_py.models.cached import CachedResult
+    from multus_py.models.delegate import Record
 
 CURRENT = {"cniVersion": "1.1.0"}
 
@@ -230,7 +236,28 @@ def test_networks_without_gc_are_not_asked(network: dict[str, Any]) -> None:
     assert node.host.calls == []
 
 
-@pytest.mark.parametrize("broken", ["ctr", [1], [{"containerID": "a"}], [None], 7])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "ctr",
+        {"a": 1},
+        7,
+        False,
+        [1],
+        [None],
+        [{"containerID": "a"}],
+        [{"ifname": "eth0"}],
+        [{"containerID": 5, "ifname": "eth0"}],
+        [{"containerID": "", "ifname": "eth0"}],
+        [{"containerID": "../a", "ifname": "eth0"}],
+        [{"containerID": "a", "ifname": 7}],
+        [{"containerID": "a", "ifname": ""}],
+        [{"containerID": "a", "ifname": "a/b"}],
+        [{"containerID": ["a"], "ifname": "eth0"}],
+        [{"containerID": "a", "ifname": "eth0"}, {"containerID": None, "ifname": "eth0"}],
+    ],
+    ids=str,
+)
 def test_a_list_of_what_is_valid_that_is_none_is_refused(broken: Any) -> None:
     node = attached(a_current_node(), "a")
     keys = {"cni.dev/valid-attachments": broken, "cni.dev/attachments": broken}
@@ -239,20 +266,47 @@ def test_a_list_of_what_is_valid_that_is_none_is_refused(broken: Any) -> None:
         collect.collect(gc(node, **keys))
 
     assert caught.value.code == Code.INVALID_CONFIGURATION
+    assert "cni.dev/valid-attachments" in caught.value.message()
     assert node.host.calls == []
+    assert list(node.store.records_) == [("a", "eth0")]
 
 
-def test_without_a_list_of_what_is_valid_nothing_is_called_stale() -> None:
+NO_LIST = {"cni.dev/valid-attachments": None, "cni.dev/attachments": None}
+"""What libcni makes of an empty list, and what is left of a list that nobody has filled in."""
+
+
+def test_without_a_list_of_what_is_valid_nothing_is_stale_whose_namespace_is_there() -> None:
     node = attached(a_current_node(), "a", "b")
+    node.host.files.add("/run/netns/pod")
     del node.store.records_["b", "eth0"]
 
-    collect.collect(gc(node, **{"cni.dev/valid-attachments": None, "cni.dev/attachments": None}))
+    collect.collect(gc(node, **NO_LIST))
 
     assert said(node) == {
         "main": [("a", "eth0"), ("b", "eth0")],
         "one": [("a", "net1"), ("b", "net1")],
     }
     assert {call.environment["CNI_COMMAND"] for call in node.host.calls} == {"GC"}
+
+
+def test_without_a_list_everything_is_stale_whose_namespace_is_gone() -> None:
+    node = attached(a_current_node(), "a", "b")
+    del node.store.records_["b", "eth0"]
+
+    collect.collect(gc(node, **NO_LIST))
+
+    assert (node.store.records_, node.store.results_) == ({}, {})
+
+
+def test_without_a_list_and_a_namespace_nothing_is_called_stale() -> None:
+    node = a_current_node()
+    primary = single("main", "primary") | CURRENT
+    node.store.records_["old", ""] = written_by_multus({"Bytes": encoded(primary)})
+
+    collect.collect(gc(node, **NO_LIST))
+
+    assert node.host.talk == ["GC main"]
+    assert said(node) == {"main": [("old", "eth0")]}
 
 
 def test_the_older_key_alone_is_understood() -> None:
@@ -275,3 +329,175 @@ def test_a_lock_that_cannot_be_made_is_an_error_not_a_container_at_work() -> Non
         collect.collect(gc(node))
 
     assert list(node.store.records_) == [("a", "eth0")]
+
+
+# -- one thing that is broken does not keep the others
+
+
+def with_config(node: Node, container: str, **changes: Any) -> None:
+    """Change the configuration of the second network in a container's record."""
+    entries = json.loads(node.store.records_[container, "eth0"])
+    entries[1]["Bytes"] = encoded(single("one") | changes)
+    node.store.records_[container, "eth0"] = json.dumps(entries).encode()
+
+
+@pytest.mark.parametrize("valid", [["bad"], []], ids=["valid", "stale"])
+def test_a_record_of_what_cannot_be_run_keeps_no_other_from_its_release(valid: list[str]) -> None:
+    node = attached(a_current_node(), "bad", "stale")
+    with_config(node, "bad", name="../../x")
+
+    with contextlib.suppress(CniError):  # of the plugins' GC for such a network
+        collect.collect(gc(node, *valid))
+
+    assert ("DEL", "stale") in {
+        (call.environment["CNI_COMMAND"], call.environment["CNI_CONTAINERID"])
+        for call in node.host.calls
+    }
+    assert list(node.store.records_) == [(name, "eth0") for name in valid]
+
+
+def test_a_disk_that_fails_for_one_container_keeps_no_other_from_its_release() -> None:
+    node = attached(a_current_node(), "bad", "stale")
+    working = node.store.read_result
+
+    def read(attachment: Attachment, network: str) -> CachedResult | None:
+        if attachment.container_id == "bad":
+            raise CniError(Code.IO_FAILURE, "input/output error")
+        return working(attachment, network)
+
+    node.store.read_result = read  # type: ignore[method-assign]  # one failure of a real disk
+    with pytest.raises(CniError, match="input/output error"):
+        collect.collect(gc(node, "bad"))
+
+    assert list(node.store.records_) == [("bad", "eth0")]
+    assert said(node) == {"main": [("bad", "eth0")]}
+
+
+def test_a_cluster_network_that_is_gone_loses_no_other_error() -> None:
+    node = attached(a_current_node(), "a")
+    node.host.plugins["one"] = failing("DEL", msg="cannot release")
+
+    with pytest.raises(CniError) as caught:
+        collect.collect(gc(node, delegates=None, clusterNetwork="ghost"))
+
+    assert "cannot release" in caught.value.message()
+    assert "ghost" in caught.value.message()
+
+
+def test_every_failure_has_its_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    node = attached(a_current_node(), *(f"c{number}" for number in range(7)))
+    node.host.plugins["one"] = failing("DEL", msg="cannot release")
+
+    with pytest.raises(CniError, match="and 2 more"):
+        collect.collect(gc(node))
+
+    assert sum("cannot release" in line for line in caplog.messages) == 7
+
+
+# -- what is not ours
+
+
+@pytest.mark.parametrize("content", [b"mine", b"", b"[]", b"{}"])
+def test_a_file_that_is_nobodys_record_is_left_alone_and_named(
+    content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = attached(a_current_node(), "a")
+    node.store.records_["notes.txt", ""] = content
+
+    collect.collect(gc(node))
+
+    assert node.store.records_ == {("notes.txt", ""): content}
+    assert "notes.txt" in caplog.text
+
+
+def test_what_the_runtime_has_released_meanwhile_is_not_released_again() -> None:
+    node = attached(a_current_node(), "a", "b")
+    locks = node.store.lock
+
+    def lock(container_id: str, seconds: float) -> Any:
+        if container_id == "b":
+            node.store.records_.pop(("b", "eth0"), None)
+            gone = [key for key in node.store.results_ if key[1] == "b"]
+            for key in gone:
+                del node.store.results_[key]
+        return locks(container_id, seconds)
+
+    node.store.lock = lock  # type: ignore[method-assign]  # a DEL that comes first
+    collect.collect(gc(node))
+
+    released = {call.environment["CNI_CONTAINERID"] for call in node.host.calls}
+    assert "b" not in released
+    assert node.store.records_ == {}
+
+
+def test_a_record_that_nobody_can_read_does_not_keep_what_the_cache_knows() -> None:
+    node = attached(a_current_node(), "a")
+    node.store.records_.clear()
+
+    def refuse(attachment: Attachment) -> Record | None:
+        raise CniError(Code.IO_FAILURE, f"{attachment.container_id} is a directory")
+
+    node.store.read_record = refuse  # type: ignore[method-assign]  # a disk that is in a mess
+    collect.collect(gc(node))
+
+    assert node.store.results_ == {}
+
+
+def test_what_only_the_cache_knows_is_released_under_its_lock() -> None:
+    node = attached(a_current_node(), "a")
+    node.store.records_.clear()
+    node.store.locked.add("a")
+
+    collect.collect(gc(node))
+
+    assert said(node) == {"main": [("a", "eth0")], "one": [("a", "net1")]}
+
+
+# -- how much of it
+
+
+class Counting(FakeStore):
+    """A disk that counts how often all of it is read."""
+
+    def __init__(self, store: FakeStore) -> None:
+        super().__init__(**vars(store))
+        self.looks: list[str] = []
+
+    def records(self) -> list[Record]:
+        self.looks.append("records")
+        return super().records()
+
+    def results(self) -> list[CachedResult]:
+        self.looks.append("results")
+        return super().results()
+
+
+def test_the_disk_is_read_once_however_many_containers_there_are() -> None:
+    node = attached(a_current_node(), *(f"c{number}" for number in range(6)))
+    primary = single("main", "primary") | CURRENT
+    for number in range(6):
+        node.store.records_[f"multus{number}", ""] = written_by_multus({"Bytes": encoded(primary)})
+    node.store.records_["c4", "eth0"] = b"{broken"
+    del node.store.records_["c5", "eth0"]
+    store = node.store = Counting(node.store)
+
+    collect.collect(gc(node, "c0", "c1", "multus0"))
+
+    assert sorted(store.looks) == ["records", "results"]
+    assert sorted(key[0] for key in store.records_) == ["c0", "c1", "multus0"]
+
+
+def test_a_plugin_that_hangs_leaves_the_others_their_time() -> None:
+    node = attached(a_current_node(), "a", "b")
+
+    def hang(call: PluginCall) -> PluginExit:
+        node.now += call.seconds
+        return PluginExit(status=1)
+
+    node.host.plugins["one"] = hang
+    with pytest.raises(CniError):
+        collect.collect(gc(node))
+
+    assert len(node.host.calls) == 5
+    assert min(call.seconds for call in node.host.calls) >= 15
+    assert node.now <= 100

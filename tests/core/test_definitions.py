@@ -145,12 +145,29 @@ def test_a_list_may_have_all_its_plugins_in_the_directory() -> None:
     assert definitions.by_path(store, f"{CONF_DIR}/main.conflist").types == ("two",)
 
 
-@pytest.mark.parametrize("value", [True, "true"])
+@pytest.mark.parametrize("value", [True, "true", "True"])
 def test_a_list_may_be_content_with_its_own(value: Any) -> None:
     store = a_store(main_conflist=chain("net", "one", loadOnlyInlinedPlugins=value))
     store.configs[f"{CONF_DIR}/net/10.conf"] = b'{"type": "two"}'
 
     assert definitions.by_path(store, f"{CONF_DIR}/main.conflist").types == ("one",)
+
+
+@pytest.mark.parametrize("value", [[], {}, "yes", 1])
+def test_a_switch_of_a_list_that_is_none_is_refused(value: Any) -> None:
+    store = a_store(main_conflist=chain("net", "one", loadOnlyInlinedPlugins=value))
+
+    with pytest.raises(CniError, match="loadOnlyInlinedPlugins is neither") as caught:
+        definitions.by_path(store, f"{CONF_DIR}/main.conflist")
+
+    assert caught.value.code == Code.INVALID_CONFIGURATION
+
+
+def test_a_missing_object_of_the_first_generation_is_called_what_it_is() -> None:
+    with pytest.raises(definitions.NoDefinitionError) as caught:
+        definitions.get_first_generation(FakeCluster(), REF)
+
+    assert "cannot find a Network (storage) in namespace (default)" in caught.value.cause
 
 
 @pytest.mark.parametrize("name", ["../up", "", None, 7])

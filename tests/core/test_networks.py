@@ -9,9 +9,10 @@ import pytest
 
 from multus_py.cni.errors import CniError, Code
 from multus_py.core import add, networks
-from multus_py.models.objects import ObjectRef
+from multus_py.models.objects import NetworkDefinition, ObjectRef
 from tests.core.test_add import a_node, failure
-from tests.fakes import Node, chain, single
+from tests.core.test_generation import an_old_node
+from tests.fakes import FakeCluster, Node, chain, single
 
 
 def talk(node: Node, **changes: Any) -> list[str]:
@@ -333,3 +334,80 @@ def test_this_plugin_as_its_own_delegate_is_refused_before_anything_runs(
 
 def encoded(value: Any) -> bytes:
     return json.dumps(value).encode()
+
+
+# -- many elements
+
+
+class Counting(FakeCluster):
+    """A cluster that counts what it is asked for, and takes its time."""
+
+    def __init__(self, node: Node, seconds: float = 0.0) -> None:
+        assert node.cluster is not None
+        super().__init__(**vars(node.cluster))
+        self.node = node
+        self.seconds = seconds
+        self.asked: list[ObjectRef] = []
+
+    def get_network(self, ref: ObjectRef) -> NetworkDefinition:
+        self.asked.append(ref)
+        self.node.now += self.seconds
+        return super().get_network(ref)
+
+    def get_first_generation_network(self, ref: ObjectRef) -> NetworkDefinition:
+        self.asked.append(ref)
+        self.node.now += self.seconds
+        return super().get_first_generation_network(ref)
+
+
+def test_a_definition_is_asked_for_once_however_often_it_is_named() -> None:
+    node = a_node(clusterNetwork="one", multusNamespace="default", defaultNetworks=["one"])
+    node.pod(networks="one,two,one,one", default_network="one")
+    cluster = node.cluster = Counting(node)
+
+    assert len(talk(node)) == 6
+    assert [ref.name for ref in cluster.asked] == ["one", "two"]
+
+
+def test_an_object_of_the_first_generation_is_asked_for_once_too() -> None:
+    node = an_old_node()
+    node.pod(old_networks=json.dumps([{"name": "flannel-conf"}] * 3 + [{"name": "vlan-conf"}]))
+    cluster = node.cluster = Counting(node)
+
+    add.add(node.session())
+
+    assert [ref.name for ref in cluster.asked] == ["flannel-conf", "vlan-conf"]
+
+
+@pytest.mark.parametrize("key", ["networks", "old_networks"])
+def test_looking_up_ends_with_the_time_for_it(key: str) -> None:
+    node = a_node() if key == "networks" else an_old_node()
+    names = ["one", "two", "three"]
+    if key == "old_networks":
+        names = ["flannel-conf", "sriov-conf", "vlan-conf"]
+    node.pod(**{key: json.dumps([{"name": name} for name in names])})
+    cluster = node.cluster = Counting(node, seconds=40)
+
+    assert failure(node.session()).code == Code.TRY_AGAIN_LATER
+    assert len(cluster.asked) == 2
+    assert node.host.calls == []
+
+
+@pytest.mark.parametrize(
+    "annotation", [",".join(["one"] * 101), json.dumps([{"name": "one"}] * 101)], ids=[",", "JSON"]
+)
+def test_an_annotation_has_a_hundred_elements_at_most(annotation: str) -> None:
+    node = a_node()
+    node.pod(networks=annotation)
+
+    error = failure(node.session())
+
+    assert error.code == Code.ANNOTATION
+    assert "it has 101 elements (at most 100)" in error.message()
+
+
+def test_a_hundred_are_allowed() -> None:
+    node = a_node()
+    node.pod(networks=",".join(["one"] * 100))
+
+    assert len(talk(node)) == 101

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from multus_py.cni.errors import CniError, Code
-from multus_py.core import add, release
+from multus_py.core import add, mishaps, release
 from multus_py.core.ports import PluginCall, PluginExit
 from multus_py.models.objects import ObjectRef
 from tests.core.test_add import a_node
@@ -284,6 +284,71 @@ def test_after_the_time_is_used_up_every_network_still_gets_its_del() -> None:
 
     assert node.host.talk == ["DEL two net2", "DEL one net1", "DEL main eth0"]
     assert node.host.calls[-1].seconds == 1.0
+
+
+def test_a_plugin_that_hangs_leaves_the_others_their_time() -> None:
+    node = attached()
+
+    def hang(call: PluginCall) -> PluginExit:
+        node.now += call.seconds
+        raise mishaps.late(call)
+
+    node.host.plugins["two"] = hang
+    with pytest.raises(CniError, match="no answer within 33 s"):
+        release.delete(node.session("DEL"))
+
+    assert [round(call.seconds) for call in node.host.calls] == [33, 33, 67]
+
+
+def test_so_does_one_that_hangs_while_an_add_is_undone() -> None:
+    node = a_node()
+    node.pod(networks="one,two")
+
+    def hang(call: PluginCall) -> PluginExit:
+        node.now += call.seconds
+        raise mishaps.late(call)
+
+    node.host.plugins["two"] = hang
+    with pytest.raises(CniError, match="no answer within 75 s"):
+        add.add(node.session())
+
+    assert [round(call.seconds) for call in node.host.calls[-3:]] == [8, 8, 17]
+
+
+def test_a_failure_is_answered_and_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    node = attached()
+    node.host.plugins["two"] = failing("DEL", msg="device busy")
+
+    with pytest.raises(CniError, match="device busy"):
+        release.delete(node.session("DEL"))
+
+    assert "device busy" not in caplog.text
+
+
+def test_several_have_no_room_in_the_answer_and_are_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    node = attached()
+    node.host.plugins |= {"one": failing("DEL", msg="x" * 200), "two": failing("DEL", msg="no")}
+
+    with pytest.raises(CniError) as caught:
+        release.delete(node.session("DEL"))
+
+    assert "x" * 90 in caplog.text
+    assert "x" * 90 not in caught.value.message()
+
+
+def test_the_same_goes_for_what_cannot_be_undone(caplog: pytest.LogCaptureFixture) -> None:
+    node = a_node()
+    node.host.plugins |= {kind: failing("DEL", msg=f"{kind} away") for kind in ("main", "one")}
+    node.host.plugins["two"] = failing("ADD")
+    node.pod(networks="one,two")
+
+    with pytest.raises(CniError, match="not undone"):
+        add.add(node.session())
+
+    assert "main away" in caplog.text
+    assert "one away" in caplog.text
 
 
 # -- CHECK

@@ -241,3 +241,25 @@ ANYTHING = (
 @given(ANYTHING)
 def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     tolerated(cached.decode, raw)
+
+
+# -- the name of the file
+
+
+def test_the_file_is_named_after_what_is_attached() -> None:
+    assert cached.file_name("ctr", "net1", "lan") == "lan-ctr-net1"
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("lan-ctr-net1", ""),
+        ("n" * 250, ""),
+        ("n" * 251, "has 251 bytes (at most 250)"),
+        ("é" * 126, "has 252 bytes (at most 250)"),
+        ("../lan-ctr-net1", "is not the name of a file"),
+        ("lan\0-ctr-net1", "is not the name of a file"),
+    ],
+)
+def test_a_name_that_no_file_can_be_written_under_is_told(name: str, fault: str) -> None:
+    assert cached.file_name_fault(name) == fault

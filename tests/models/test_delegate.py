@@ -63,6 +63,7 @@ def test_a_delegate_asks_for_nothing_and_is_no_master_by_default() -> None:
 def test_a_record_of_unknown_origin_has_no_namespace_no_owner_and_no_attempts() -> None:
     record = Record(attachment=Attachment("ctr", "eth0"), delegates=())
     assert (record.netns, record.owner, record.attempts) == ("", "", 0)
+    assert not record.pending
 
 
 def test_a_delegate_cannot_be_changed() -> None:

@@ -320,3 +320,47 @@ def test_any_results_make_one_json_text_in_multus_form(statuses: list[NetworkSta
 def test_any_network_has_at_most_one_default_entry(status: NetworkStatus) -> None:
     defaults = [entry for entry in status.entries() if entry.get("default")]
     assert len(defaults) <= status.default
+
+
+# -- a pod whose networks change
+
+
+def edited(*before: dict[str, Any], without: str = "", plus: NetworkStatus | None = None) -> Any:
+    text = netstatus.edited(json.dumps(before), without={without}, plus=[plus] if plus else [])
+    return json.loads(text)
+
+
+FOREIGN = {"name": "somebody's", "interface": "x0", "extra": {"a": [1.5, "<&>"]}}
+
+
+def test_one_more_network_comes_last_and_the_others_stay_as_they_are() -> None:
+    assert edited(FOREIGN, plus=status(inside("net5"))) == [
+        FOREIGN,
+        {"name": "lan", "interface": "net5", "dns": {}},
+    ]
+
+
+def test_a_network_that_is_there_already_is_there_once() -> None:
+    before = {"name": "older", "interface": "net5", "dns": {}}
+    assert edited(before, plus=status(inside("net5"))) == [
+        {"name": "lan", "interface": "net5", "dns": {}}
+    ]
+
+
+def test_one_network_less_leaves_the_others_as_they_are() -> None:
+    gone = {"name": "lan", "interface": "net5", "dns": {}}
+    assert edited(FOREIGN, gone, without="net5") == [FOREIGN]
+    assert edited(gone, without="net5") == []
+
+
+@pytest.mark.parametrize("text", ["", "null", "{}", "no JSON", "[5, null]"])
+def test_an_annotation_that_is_none_is_replaced(text: str) -> None:
+    assert json.loads(netstatus.edited(text, plus=[status(inside("net5"))])) == [
+        {"name": "lan", "interface": "net5", "dns": {}}
+    ]
+
+
+def test_what_is_kept_is_written_as_multus_writes_it() -> None:
+    text = netstatus.edited(json.dumps([FOREIGN]), plus=[status(inside("net5"))])
+    assert text.startswith('[{\n    "name": "somebody\'s"')
+    assert not set(text) & set("<>&")

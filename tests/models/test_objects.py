@@ -239,3 +239,83 @@ def test_any_object_is_read_or_refused(value: object) -> None:
         tolerated(objects.pod, value)
         tolerated(objects.network_definition, value)
         tolerated(objects.first_generation_network, value)
+
+
+# -- watched pods
+
+
+def live(**members: Any) -> objects.LivePod:
+    return objects.live_pod(changed(POD, **members))
+
+
+def test_of_a_watched_pod_is_kept_what_is_read() -> None:
+    annotations = {"k8s.v1.cni.cncf.io/networks": "storage", "other": "large"}
+    watched = live(
+        metadata={"annotations": annotations, "managedFields": [{}]},
+        spec={"hostNetwork": True, "containers": [{}]},
+        status={"phase": "Running"},
+    )
+    kept = {"k8s.v1.cni.cncf.io/networks": "storage"}
+    assert watched == objects.LivePod(
+        pod=Pod(ObjectRef("shop", "web"), "6a1", kept),
+        phase="Running",
+        host_network=True,
+        deleting=False,
+    )
+
+
+@pytest.mark.parametrize("value", [None, [], "x", 7])
+def test_a_watched_pod_may_be_odd(value: Any) -> None:
+    watched = live(metadata={"annotations": value}, spec=value, status=value)
+    assert (watched.phase, watched.host_network, watched.deleting) == ("", False, False)
+
+
+@pytest.mark.parametrize(
+    ("phase", "ended"),
+    [("Pending", False), ("Running", False), ("Unknown", False), ("Failed", True), ("", False)],
+)
+def test_a_pod_has_ended_when_its_containers_have(phase: str, ended: bool) -> None:  # noqa: FBT001
+    assert live(status={"phase": phase}).ended == ended
+
+
+def test_a_watched_pod_is_known_by_its_uid() -> None:
+    assert live().is_known_as("6a1")
+    assert not live().is_known_as("6a2")
+
+
+def test_a_static_pod_is_known_by_the_hash_of_its_file() -> None:
+    mirror = live(metadata={"annotations": {"kubernetes.io/config.hash": "5f3"}})
+    assert mirror.is_known_as("5f3")
+    assert mirror.is_known_as("6a1")
+
+
+@pytest.mark.parametrize(
+    ("change", "known"),
+    [
+        ({}, True),
+        ({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}, False),
+        ({"status": {"phase": "Succeeded"}}, False),
+    ],
+)
+def test_without_a_uid_a_pod_is_known_until_it_may_be_replaced(
+    change: dict[str, Any],
+    known: bool,  # noqa: FBT001
+) -> None:
+    assert live(**change).is_known_as("") == known
+
+
+@pytest.mark.parametrize(
+    ("annotations", "asks"),
+    [
+        ({}, False),
+        ({"other": "x"}, False),
+        ({"k8s.v1.cni.cncf.io/networks": ""}, False),
+        ({"k8s.v1.cni.cncf.io/networks": "net"}, True),
+        ({"v1.multus-cni.io/default-network": "net"}, True),
+    ],
+)
+def test_a_pod_asks_for_networks_by_annotations(
+    annotations: dict[str, str],
+    asks: bool,  # noqa: FBT001
+) -> None:
+    assert objects.asks_for_networks(Pod(ObjectRef("shop", "web"), "6a1", annotations)) == asks

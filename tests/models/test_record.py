@@ -122,8 +122,13 @@ def test_a_single_plugin_is_written_as_multus_does() -> None:
             "ifname": "foo0",
             "master": False,
             "attempts": 0,
+            "refusals": 0,
+            "begun": None,
+            "pending": False,
+            "partial": False,
             "cniArgs": [["K8S_POD_NAME", "web"]],
             "capabilityArgs": {"mac": "02:00:00:00:00:77"},
+            "displaced": [],
         },
     }
 
@@ -223,6 +228,7 @@ DELEGATES = st.builds(
     filter_v6=st.booleans(),
     cni_args=st.none() | st.lists(st.tuples(TEXTS, TEXTS), max_size=2).map(tuple),
     capability_args=st.none() | st.dictionaries(WORDS, SCALARS, max_size=2),
+    displaced=st.lists(st.tuples(TEXTS, TEXTS), max_size=2).map(tuple),
 )
 RECORDS = st.builds(
     Record,
@@ -230,6 +236,8 @@ RECORDS = st.builds(
     netns=TEXTS,
     owner=TEXTS,
     attempts=st.integers(0),
+    pending=st.booleans(),
+    partial=st.booleans(),
     delegates=st.lists(DELEGATES, min_size=1, max_size=3).map(tuple),
 )
 
@@ -242,8 +250,6 @@ def kept(delegate: Delegate) -> Delegate:
         requests=replace(requests, port_mappings=(), bandwidth=None, cni_args=None, device_id=""),
         device_id=delegate.device_id or requests.device_id,
         resource_name=delegate.resource_name if delegate.device_id else "",
-        cni_args=delegate.cni_args or (),
-        capability_args=delegate.capability_args or {},
     )
 
 
@@ -296,10 +302,12 @@ def test_other_records_do_not_tell_which_interface_was_asked_for(raw: bytes) -> 
     assert record.requested_ifname(raw) == ""
 
 
-def test_a_record_in_which_no_attempts_are_counted_had_none() -> None:
-    ours = {key: value for key, value in OURS["multusPy"].items() if key != "attempts"}
+def test_a_record_in_which_no_attempts_are_counted_had_none_and_is_not_pending() -> None:
+    later = {"attempts", "refusals", "begun", "pending"}
+    ours = {key: value for key, value in OURS["multusPy"].items() if key not in later}
     found = record.decode(json.dumps([OURS | {"multusPy": ours}]).encode(), ETH0)
-    assert (found.attempts, found.owner) == (0, "multus-net")
+    assert (found.attempts, found.refusals, found.pending) == (0, 0, False)
+    assert (found.owner, found.delegates[0].begun) == ("multus-net", None)
 
 
 # -- what we read of Multus
@@ -393,6 +401,7 @@ def test_without_our_member_a_record_is_read_by_multus_rules(made: Record) -> No
                 ifname=delegate.requests.ifname or (f"net{index}" if index else "eth0"),
                 cni_args=None,
                 capability_args=None,
+                displaced=(),
             )
             for index, delegate in enumerate(made.delegates)
         ),
@@ -462,6 +471,10 @@ def test_a_broken_record_is_refused(raw: bytes, cause: str) -> None:
         ("ifname", {}, "multusPy.ifname"),
         ("master", "true", "multusPy.master"),
         ("attempts", "1", "multusPy.attempts"),
+        ("refusals", "1", "multusPy.refusals"),
+        ("begun", "1", "multusPy.begun"),
+        ("begun", -1, "multusPy.begun"),
+        ("pending", 1, "multusPy.pending"),
         ("cniArgs", {}, "multusPy.cniArgs"),
         ("cniArgs", [["K"]], "multusPy.cniArgs.0"),
         ("cniArgs", [["K", "V", "W"]], "multusPy.cniArgs.0"),
