@@ -24,7 +24,7 @@ import sys
 from multus_py import inprocess
 def broken(session):
     raise LookupError("no such thing")
-inprocess.add.add = broken
+inprocess.answer.add.add = broken
 sys.exit(inprocess.main())
 """
 

@@ -1,0 +1,1 @@
+"""The node daemon: answers the plugin over a socket with what it already knows."""

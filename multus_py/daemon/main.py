@@ -1,0 +1,250 @@
+"""The node daemon, put together: reads its configuration, starts its parts, ends in good order."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import threading
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from multus_py.adapters import connection, kubelet, locks, logfile
+from multus_py.adapters.disk import Disk
+from multus_py.adapters.localhost import LocalHost
+from multus_py.cni.errors import CniError, Code
+from multus_py.daemon import repairs
+from multus_py.daemon.carrier import Carriers
+from multus_py.daemon.cluster import CachedCluster
+from multus_py.daemon.hands import Hands
+from multus_py.daemon.livepods import NoPods
+from multus_py.daemon.metrics import Metrics
+from multus_py.daemon.multusapi import MultusApi
+from multus_py.daemon.patrol import Patrol
+from multus_py.daemon.repairs import Repairs
+from multus_py.daemon.requests import Requests, Seen
+from multus_py.daemon.server import Server
+from multus_py.daemon.sight import Sight
+from multus_py.daemon.standby import StandbyFiles
+from multus_py.daemon.turns import Turns
+from multus_py.models import settings as settings_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+
+    from kubernetes.client import ApiClient
+
+    from multus_py.cni.document import JsonObject
+    from multus_py.cni.request import Request
+    from multus_py.models.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+
+_LOCK = "multus-py.lock"
+_BUSY_SECONDS = 10.0
+"""How long repairs wait for hands that are at work."""
+_QUEUE_SECONDS = 30.0
+"""How long a hot attachment waits for its turn, and for hands."""
+
+
+def run(config: str, *, kubeconfig: str, environ: Mapping[str, str]) -> None:
+    """Run the daemon with the configuration in a file, until a signal ends it."""
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    settings, over = _read(config)
+    logfile.configure(settings, per_request=True)
+    lock = _alone(settings.socket_dir)
+    daemon = Daemon(settings, over, kubeconfig=kubeconfig, environ=environ)
+    daemon.start()
+    _LOG.info("ready on %s", settings.socket_dir)
+    stopped.wait()
+    _LOG.info("stopping: what runs is finished, nothing new is accepted")
+    daemon.stop()
+    os.close(lock)
+
+
+class Daemon:
+    """All parts of a running daemon."""
+
+    def __init__(
+        self, settings: Settings, over: JsonObject, *, kubeconfig: str, environ: Mapping[str, str]
+    ) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._stopping = False
+        metrics = Metrics()
+        turns = Turns(settings.in_flight(os.cpu_count() or 1), metrics)
+        seen = Seen(over)
+        self._carriers = Carriers(idle_seconds=0 if settings.on_host else settings.carrier_idle)
+        self._cluster = _cluster(kubeconfig, environ, metrics) if settings.kubernetes else None
+        requests = Requests(
+            settings=settings,
+            over=over,
+            cluster=self._cluster,
+            turns=turns,
+            metrics=metrics,
+            seen=seen,
+            on_release=self._released,
+        )
+        store = Disk(seen.parsed.cni_dir, lock=locks.held)
+        pods = self._cluster or NoPods()
+        self._repairs = Repairs(
+            store=store,
+            pods=pods,
+            hands=lambda: self._hands(_BUSY_SECONDS),
+            session=requests.session,
+            config=lambda: seen.config,
+            metrics=metrics,
+            pace=repairs.Pace(interval=settings.repair_interval, grace=settings.repair_grace),
+        )
+        self._carriers.on_arrival(self._repairs.wake)
+        self._patrol = Patrol(
+            store=store,
+            pods=pods,
+            multus_namespace=lambda: seen.parsed.multus_namespace,
+            metrics=metrics,
+        )
+        self._server = Server(settings.socket_dir, requests=requests, carriers=self._carriers)
+        self._api = MultusApi(
+            settings.socket_dir,
+            run=requests.run,
+            session=requests.session,
+            config=lambda: seen.config,
+            hands=lambda: self._hands(_QUEUE_SECONDS),
+            turn=lambda: turns.taken(_QUEUE_SECONDS),
+            ready=self._unready,
+            metrics=metrics,
+        )
+        self._sight = Sight(
+            metrics_port=settings.metrics_port,
+            health_port=settings.health_port,
+            alive=self._dead,
+            ready=self._unready,
+            metrics=metrics,
+            enable_pprof=settings.enable_pprof,
+        )
+        server = "" if kubeconfig or not settings.kubernetes else _server_url(environ)
+        self._standby = StandbyFiles(
+            settings.socket_dir, over=over, kubeconfig=kubeconfig, server=server
+        )
+
+    def start(self) -> None:
+        """Start all parts. Requests are answered at once, if need be without a cache."""
+        if self._cluster:
+            self._cluster.start()
+        for part in (
+            self._standby,
+            self._server,
+            self._api,
+            self._sight,
+            self._repairs,
+            self._patrol,
+        ):
+            part.start()
+
+    def stop(self) -> None:
+        """Finish what runs, and stop all parts."""
+        self._stopping = True
+        unfinished = self._server.stop(self._settings.drain_timeout)
+        if unfinished:
+            _LOG.error("%d requests did not finish in time; the runtime tries again", unfinished)
+        self._carriers.close()  # ends a repair at once, and loses nothing of it
+        for part in (self._api, self._repairs, self._patrol, self._sight, self._standby):
+            part.stop()
+        if self._cluster:
+            self._cluster.stop()
+
+    def _hands(self, seconds: float = 0.0) -> AbstractContextManager[Hands | None]:
+        """Lend hands on the host: our own where we are on the host, else the carrier's."""
+        if self._settings.on_host:
+            host = LocalHost(self._environ, own_executables=frozenset())
+            return nullcontext(Hands(host, ()))
+        return self._carriers.borrowed(seconds)
+
+    def _released(self, asked: Request) -> None:
+        self._repairs.noticed(asked)
+
+    def _dead(self) -> list[str]:
+        return [] if self._server.alive else ["no thread accepts connections any more"]
+
+    def _unready(self) -> list[str]:
+        """Return the reasons why pods would have to wait."""
+        reasons = {
+            "the daemon is ending": self._stopping,
+            "the socket is not there": not self._server.listening,
+            "the pods of this node are not known yet": (
+                self._cluster is not None and not self._cluster.ready
+            ),
+        }
+        return [reason for reason, holds in reasons.items() if holds]
+
+
+def _read(path: str) -> tuple[Settings, JsonObject]:
+    try:
+        with open(path, "rb") as file:
+            return settings_model.parse(file.read())
+    except OSError as error:
+        raise CniError(
+            Code.IO_FAILURE,
+            f"cannot read the daemon's configuration {path}: {error.strerror}",
+            "name an existing file with --config; {} is a complete one",
+        ) from error
+
+
+def _alone(directory: str) -> int:
+    """Return the descriptor of a lock that only one daemon of a node can have."""
+    path = os.path.join(directory, _LOCK)
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise CniError(
+            Code.TRY_AGAIN_LATER,
+            f"another daemon works in {directory} already",
+            "one daemon serves a node; end the other one first, or use another socketDir",
+        ) from error
+    except OSError as error:
+        raise CniError(
+            Code.IO_FAILURE,
+            f"cannot use {directory}: {error.strerror}",
+            "set socketDir to a directory that the daemon may write",
+        ) from error
+    return descriptor
+
+
+def _cluster(kubeconfig: str, environ: Mapping[str, str], metrics: Metrics) -> CachedCluster:
+    node = environ.get("MULTUS_NODE_NAME") or environ.get("NODE_NAME")
+    if not node:
+        raise CniError(
+            Code.INVALID_CONFIGURATION,
+            "neither MULTUS_NODE_NAME nor NODE_NAME names the node whose pods are served",
+            "set it from spec.nodeName in the manifest of the daemon",
+        )
+    return CachedCluster(
+        connect=_connector(kubeconfig, environ),
+        node=node,
+        devices=kubelet.Kubelet().devices,
+        metrics=metrics,
+    )
+
+
+def _connector(kubeconfig: str, environ: Mapping[str, str]) -> Callable[[], ApiClient]:
+    """Return how a client for the API server is made."""
+    if kubeconfig:
+        return lambda: connection.from_kubeconfig(kubeconfig)
+    if not environ.get("KUBERNETES_SERVICE_HOST"):
+        raise CniError(
+            Code.INVALID_CONFIGURATION,
+            "there is no cluster: no --kubeconfig, and no KUBERNETES_SERVICE_HOST as in a pod",
+            'name one, or set "kubernetes": false for networks of the configuration alone',
+        )
+    return connection.from_service_account
+
+
+def _server_url(environ: Mapping[str, str]) -> str:
+    host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT", "443")
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
