@@ -113,6 +113,17 @@ class Runtime:
             env={name: value for name, value in variables.items() if value is not None},
         )
 
+    def begin(
+        self, command: str, *, container_id: str = "ctr", pod: str = "web", **changes: Any
+    ) -> subprocess.Popen[bytes]:
+        """Start a request with its whole configuration, and do not wait for its answer."""
+        child = self.start(command, container_id=container_id, pod=pod)
+        assert child.stdin
+        child.stdin.write(json.dumps(self.written(**changes)).encode())
+        child.stdin.close()
+        child.stdin = None  # communicate() has nothing to write any more
+        return child
+
     def written(self, **changes: Any) -> dict[str, Any]:
         """Return the configuration for standard input."""
         return {

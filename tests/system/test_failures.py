@@ -13,7 +13,6 @@ from tests.processes import alive, eventually
 from tests.system.runtime import Runtime, a_cluster, definition, manifest, network
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
 PLUGINS = ("main", "one", "two")
@@ -87,7 +86,7 @@ def test_a_signal_ends_the_plugin_at_work_and_undoes_the_rest(
     runtime: Runtime, number: signal.Signals
 ) -> None:
     runtime.behave(two={"ADD": {"sleep": 60}})
-    child = begun(runtime, "ADD")
+    child = runtime.begin("ADD")
     eventually(lambda: "ADD two net2" in runtime.talk())
 
     child.send_signal(number)
@@ -101,7 +100,7 @@ def test_a_signal_ends_the_plugin_at_work_and_undoes_the_rest(
 
 
 def test_a_runtime_that_no_longer_listens_gets_no_stack_trace(runtime: Runtime) -> None:
-    child = begun(runtime, "ADD")
+    child = runtime.begin("ADD")
     assert child.stdout is not None
     child.stdout.close()
     child.stdout = None
@@ -114,7 +113,7 @@ def test_a_runtime_that_no_longer_listens_gets_no_stack_trace(runtime: Runtime) 
 
 def test_two_requests_for_one_container_take_turns(runtime: Runtime) -> None:
     runtime.behave(one={"ADD": {"sleep": 1}})
-    adding = begun(runtime, "ADD")
+    adding = runtime.begin("ADD")
     eventually(lambda: "ADD one net1" in runtime.talk())
 
     answer = runtime.request("DEL")
@@ -128,7 +127,7 @@ def test_two_requests_for_one_container_take_turns(runtime: Runtime) -> None:
 
 def test_a_container_that_stays_busy_is_tried_again_later(runtime: Runtime) -> None:
     runtime.behave(one={"ADD": {"sleep": 30}})
-    adding = begun(runtime, "ADD", requestTimeout=100)
+    adding = runtime.begin("ADD", requestTimeout=100)
     eventually(lambda: "ADD one net1" in runtime.talk())
 
     answer = runtime.request("DEL", requestTimeout=5)
@@ -141,7 +140,7 @@ def test_a_container_that_stays_busy_is_tried_again_later(runtime: Runtime) -> N
 
 
 def test_requests_for_different_containers_do_not_wait_for_each_other(runtime: Runtime) -> None:
-    children = [begun(runtime, "ADD", container_id=f"ctr{number}") for number in range(5)]
+    children = [runtime.begin("ADD", container_id=f"ctr{number}") for number in range(5)]
 
     for child in children:
         child.communicate(timeout=60)
@@ -201,13 +200,3 @@ def test_a_delegate_that_leads_back_to_us_by_another_name_is_refused(runtime: Ru
     assert answer.status == 1
     assert "leads back to this plugin" in answer.document["msg"]
     assert runtime.calls() == []
-
-
-def begun(runtime: Runtime, command: str, **changes: Any) -> subprocess.Popen[bytes]:
-    """Start a request without waiting for its answer."""
-    child = runtime.start(command, container_id=changes.pop("container_id", "ctr"))
-    assert child.stdin is not None
-    child.stdin.write(json.dumps(runtime.written(**changes)).encode())
-    child.stdin.close()
-    child.stdin = None
-    return child

@@ -130,20 +130,27 @@ def test_only_a_cluster_needs_the_kubernetes_client_and_del_not_even_then(
     assert deleting == MODELS
 
 
-@pytest.mark.parametrize("resource", ["", "vendor.com/nic"])
-def test_only_a_device_needs_grpc(lives: Lives, kubeapi: KubeApi, resource: str) -> None:
-    annotations = {"k8s.v1.cni.cncf.io/resourceName": resource} if resource else {}
-    config = json.dumps(network("one"))
-    kubeapi.add("Pod", "web", uid="uid-web", annotations={objects.NETWORKS: "one"})
-    kubeapi.add(
-        "NetworkAttachmentDefinition", "one", annotations=annotations, spec={"config": config}
-    )
-    pods = [kubelet.pod(kubelet.container({"vendor.com/nic": ["0000:03:02.0"]}), name="web")]
+def test_only_a_device_needs_grpc(lives: Lives, kubeapi: KubeApi) -> None:
+    for network_name, resource in (("plain", {}), ("card", {objects.RESOURCE_NAME: "v.com/nic"})):
+        config = json.dumps(network("one"))
+        kubeapi.add(
+            "NetworkAttachmentDefinition",
+            network_name,
+            annotations=resource,
+            spec={"config": config},
+        )
+    pods = [kubelet.pod(kubelet.container({"v.com/nic": ["0000:03:02.0"]}), name="web")]
 
-    with kubelet.serving(KUBELET, pods):
-        foreign, own = lives.imported("ADD", kubeconfig=str(kubeapi.kubeconfig(lives.directory)))
+    with kubelet.serving(KUBELET, pods):  # in one test, as the node has one kubelet
+        plain, plain_own = imported_for(lives, kubeapi, "plain")
+        card, card_own = imported_for(lives, kubeapi, "card")
 
-    assert ("grpc" in foreign) == bool(resource)
-    assert ("multus_py.adapters.podresources_pb2" in own) == bool(resource)
+    assert ("grpc" in plain, "grpc" in card) == (False, True)
+    assert card_own - plain_own >= {"multus_py.adapters.podresources_pb2"}
     asked = [call["stdin"].get("deviceID") for call in lives.calls() if call["type"] == "one"]
-    assert asked == (["0000:03:02.0"] if resource else [None])
+    assert asked == [None, "0000:03:02.0"]
+
+
+def imported_for(lives: Lives, kubeapi: KubeApi, networks: str) -> tuple[set[str], set[str]]:
+    kubeapi.add("Pod", "web", uid="uid-web", annotations={objects.NETWORKS: networks})
+    return lives.imported("ADD", kubeconfig=str(kubeapi.kubeconfig(lives.directory)))

@@ -195,6 +195,16 @@ HEAD = {
     "GC with a list of texts": Case(
         config={"cni.dev/valid-attachments": ["x"]}, command="GC", error=7
     ),
+    "GC with a number as container": Case(
+        config={"cni.dev/valid-attachments": [{"containerID": 5, "ifname": "x"}]},
+        command="GC",
+        error=7,
+    ),
+    "GC with a path as interface": Case(
+        config={"cni.dev/valid-attachments": [{"containerID": "x", "ifname": "a/b"}]},
+        command="GC",
+        error=7,
+    ),
     "GC with an object": Case(config={"cni.dev/valid-attachments": {"a": 1}}, command="GC"),
     "GC with half an attachment": Case(
         config={"cni.dev/valid-attachments": [{"containerID": "x"}]}, command="GC", error=7
@@ -263,6 +273,9 @@ CONFIG |= {
     "a delegate with a switch that is none": conf(
         delegates=[{"name": "x", "plugins": [{"type": "main"}], "disableCheck": "maybe"}]
     ),
+    "a delegate with a name that leads elsewhere": conf(
+        delegates=[network("main", "x"), network("one", "../../x")]
+    ),
     "a delegate that is this plugin": conf(delegates=[network("multus-py", "x")], error=104),
     "a delegate that is Multus": conf(delegates=[network("multus", "x")], error=104),
     "a delegate that is the shim": conf(delegates=[network("multus-shim", "x")], error=104),
@@ -329,6 +342,14 @@ ANNOTATIONS = {
         '[{"name": 7}]',
         '[{"name": "one", "namespace": 7}]',
         '[{"name": "one", "interface": 7}]',
+        '[{"name": "one", "interface": "a/b"}]',
+        '[{"name": "one", "interface": "../../x"}]',
+        '[{"name": "one", "interface": ".."}]',
+        '[{"name": "one", "interface": "abcdefghijklmnop"}]',
+        '[{"name": "one", "interface": "a\\u0000b"}]',
+        '[{"name": "one", "interface": "\\u001b[31mX"}]',
+        '[{"name": "one", "interfaceRequest": "a/b"}]',
+        "one@x\x01y",
         '[{"name": "one", "ips": "10.0.0.1"}]',
         '[{"name": "one", "ips": ["10.0.0.300"]}]',
         '[{"name": "one", "ips": ["10.0.0.3/33"]}]',
@@ -353,6 +374,8 @@ ANNOTATIONS |= {
     for text in ("[", '[{"name": "one"', "[{'name': 'one'}]", "{name: one}", '[{"name": "one"}]x')
 }
 ANNOTATIONS |= {
+    "annotation with 101 networks": Case(networks=",".join(["one"] * 101), error=112),
+    "annotation with 101 elements": Case(networks=json.dumps([{"name": "one"}] * 101), error=112),
     "annotation with a deep list": Case(networks=DEEP_LIST, error=6),
     "annotation with a network that does not exist": Case(networks="ghost", error=110),
     "annotation with a name of 254 characters": Case(networks="x" * 254, error=110),
@@ -388,6 +411,10 @@ DEFINITIONS = {
         ('{"plugins": [{}]}', 7),
         ('{"plugins": [{"type": "one"}, {"type": "../x"}]}', 7),
         ('{"type": "one", "name": 7}', 7),
+        ('{"type": "one", "name": "../../x"}', 7),
+        ('{"type": "one", "name": "a/b"}', 7),
+        ('{"type": "one", "name": "bad name"}', 7),
+        (json.dumps({"type": "one", "name": "n" * 201}), 7),
         ('{"type": "one", "cniVersion": {}}', 7),
         ('{"type": "one", "capabilities": "mac"}', 7),
         ('{"type": "multus-py"}', 104),
@@ -395,6 +422,12 @@ DEFINITIONS = {
         ("", 110),
     )
 }
+DEFINITIONS["definition whose name is too long with the container's"] = Case(
+    environment={"CNI_CONTAINERID": "c" * 64},
+    networks="odd",
+    definition=json.dumps({"type": "one", "name": "n" * 190}),
+    error=7,
+)
 DEFINITIONS["definition whose args are no object"] = Case(
     networks='[{"name": "odd", "cni-args": {"a": 1}}]',
     definition='{"type": "one", "args": 7}',
