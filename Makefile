@@ -9,6 +9,7 @@ READY = $(VENV)/ready
 PYTEST = $(BIN)/python -m pytest
 CNITOOL = .cache/bin/cnitool
 MULTUS = .cache/bin/multus
+SHIM = .cache/bin/multus-shim
 # Tests make links, bridges and routes: in a network of their own, where nothing else can be hit.
 NODE = unshare --mount --net $(if $(filter 0,$(shell id -u)),,--user --map-root-user) .ci/node
 
@@ -23,7 +24,7 @@ setup: $(READY)  ## Make $(VENV)/bin/multus-py, with everything it needs on this
 demo: setup  ## Attach two pods to three networks, without a cluster, and clean up
 	@$(BIN)/multus-py try examples/demo.yaml
 
-test: setup $(CNITOOL)  ## Run all tests (as root, or in a user namespace)
+test: setup $(CNITOOL) $(SHIM)  ## Run all tests (as root, or in a user namespace)
 	$(NODE) $(PYTEST) -n auto --cov --cov-report=term
 
 check: setup  ## Format, lint, types, import contracts: what CI runs before the tests
@@ -42,6 +43,10 @@ bench: setup $(MULTUS)  ## Measure against Multus 4.3.0 in the same run; prints 
 conformance: setup  ## Compare with recorded behaviour of Multus 4.3 (CONFORMANCE: its directory)
 	python3 $(CONFORMANCE)/run.py compare --binary $(abspath $(BIN)/multus-py)
 	python3 $(CONFORMANCE)/run.py compare --binary $(abspath $(BIN)/multus-py) --no-either
+	python3 $(CONFORMANCE)/run.py compare --no-either --allow $(abspath .ci/daemon-allow) \
+		--daemon '$(abspath .ci/daemon) $(abspath $(BIN)) $${ROOT} $${KUBECONFIG} $${BINDIR}' \
+		--daemon-ready '$${ROOT}/socket/multus-py.sock' --linger 0.3 \
+		--binary '/usr/bin/env $${ROOT}/multus-py'
 
 lock: setup  ## Renew the lock files from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml $(LOCK) -o requirements.lock
@@ -66,5 +71,5 @@ $(READY): requirements-dev.lock pyproject.toml .ci/prepare
 $(CNITOOL): .ci/go-build
 	$< $@ github.com/containernetworking/cni@v1.3.0 cnitool
 
-$(MULTUS): .ci/go-build
-	$< $@ gopkg.in/k8snetworkplumbingwg/multus-cni.v4@v4.3.0 cmd/multus
+$(MULTUS) $(SHIM): .ci/go-build
+	$< $@ gopkg.in/k8snetworkplumbingwg/multus-cni.v4@v4.3.0 cmd/$(notdir $@)
