@@ -30,7 +30,7 @@ def main() -> int:
     from multus_py.cni import version
 
     if command:
-        sys.stdout.write(json.dumps(version.answer()))
+        sys.stdout.write(json.dumps(version.answer(), indent=4))  # as in the other lives
     else:
         sys.stderr.write(_ABOUT.format(", ".join(version.SUPPORTED)))
     return 0

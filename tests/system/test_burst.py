@@ -110,6 +110,27 @@ def test_a_burst_of_pods_takes_no_memory_of_the_daemon(
         pytest.skip(f"no memory cgroup can be made here; it was measured: {grown} kB more")
 
 
+def test_no_more_plugins_run_at_once_than_are_allowed(
+    runtime: Runtime, tmp_path: Path, kubeapi: KubeApi
+) -> None:
+    pods = some_pods(kubeapi, 10)
+    ledger = Ledger(runtime.books)
+    ledger.behave("main", "ADD", "wait")
+    with daemon_on(
+        tmp_path, kubeconfig=kubeapi.kubeconfig(tmp_path), maxInFlight=3, requestTimeout=LONG
+    ) as daemon:
+        runtime.program = daemon.program(patience=60.0)
+        children = [begun(runtime, "ADD", pod) for pod in pods]
+        eventually(lambda: daemon.metric("multus_py_requests_waiting") == 7)
+        eventually(lambda: len(ledger.calls()) == 3)
+
+        ledger.behave("main", "ADD")
+
+        assert [ended(child)[0] for child in children] == [0] * 10
+        assert ledger.largest_crowd() == 3
+        assert daemon.metric("multus_py_requests_in_flight") == 0
+
+
 def test_who_waits_too_long_is_told_so_while_there_is_time_to_try_again(
     runtime: Runtime, tmp_path: Path, kubeapi: KubeApi
 ) -> None:

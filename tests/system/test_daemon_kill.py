@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from multus_py import wire
+from tests.processes import eventually
 from tests.system.crossing import Crossing
 from tests.system.daemon import NODE, Daemon, daemon_on
 from tests.system.ledger import Ledger
@@ -79,8 +80,11 @@ class Node:
             self.daemon.start()
         assert self.request("DEL") == 0, self.daemon.log()[-2000:]
         assert wire.ANSWER in self.frames
-        assert self.runtime.state() == ([], {})
-        assert set(self.netns.ip("-brief", "link", "show").split()[::4]) == {"lo"}
+        assert self.nothing_left()
+
+    def nothing_left(self) -> bool:
+        links = [row["ifname"] for row in json.loads(self.netns.ip("-json", "link", "show"))]
+        return (self.runtime.state(), links) == (([], {}), ["lo"])
 
 
 @pytest.fixture
@@ -125,3 +129,29 @@ def test_a_del_that_is_killed_at_any_frame_is_finished_by_the_next(
         assert node.request("ADD") == 0
         assert node.killed("DEL", victims, at), f"frame {at} of {total}"
         node.released()
+
+
+@pytest.mark.parametrize("victims", ["daemon", "shim", "both"])
+def test_a_delegate_at_work_does_not_attach_behind_dels_back(node: Node, victims: str) -> None:
+    """It waits before it would enter its attachment, and is not let on before DEL has ended."""
+    node.runtime.program = node.daemon.program()
+    node.ledger.behave("one", "ADD", "wait")
+    shim = node.runtime.start("ADD")
+    assert shim.stdin
+    shim.stdin.write(json.dumps(node.runtime.written()).encode())
+    shim.stdin.close()
+    shim.stdin = None
+    eventually(lambda: "ADD one ctr net1" in node.ledger.calls())
+
+    if victims != "shim":
+        node.daemon.kill()
+    if victims != "daemon":
+        shim.kill()
+    shim.communicate(timeout=60)
+    if not node.daemon.running:
+        node.daemon.start()
+
+    assert node.runtime.request("DEL").status == 0
+    node.ledger.behave("one", "ADD")
+    eventually(lambda: not node.ledger.at_work())
+    assert node.nothing_left()
