@@ -1,5 +1,6 @@
 """A program that the shim runs to its end. Like the shim it imports only what is compiled in."""
 
+import _signal  # type: ignore[import-not-found] # typeshed has it as signal only
 import _socket
 import posix
 import select
@@ -20,6 +21,7 @@ _BUSY_INTERVAL = 0.05
 
 _ETXTBSY = 26
 _SIGKILL, _SIGPIPE, _SIGTERM, _SIGXFSZ = 9, 13, 15, 25
+_DEFERRED = (_signal.SIGTERM, _signal.SIGINT)
 
 
 Command = tuple[str | bytes, ...]
@@ -30,8 +32,16 @@ class Child:
     """A program that is run to its end, in a process group of its own."""
 
     def __init__(self, command: Command, environment: dict[bytes, bytes]) -> None:
-        """Start it; an ``OSError`` if that cannot be done."""
-        self._pid, self._stdin, stdout, stderr = _started(command, environment)
+        """Start it; an ``OSError`` if that cannot be done.
+
+        Signals wait until :meth:`reply`: a program that nobody knows of yet cannot be ended.
+        """
+        self._mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _DEFERRED)
+        try:
+            self._pid, self._stdin, stdout, stderr = _started(command, environment, self._mask)
+        except OSError:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
+            raise
         self._stderr = stderr
         self._open = {self._stdin, stdout, stderr}
         self._kept = {stdout: bytearray(), stderr: bytearray()}
@@ -46,6 +56,7 @@ class Child:
         limits = dict(zip(self._kept, (limit, _STDERR_LIMIT), strict=True))
         in_time = False
         try:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
             in_time = self._exchange(connection, stdin, limits, time.monotonic() + seconds)
         finally:
             if not in_time:
@@ -143,14 +154,16 @@ class Child:
                 time.sleep(0.005)
 
 
-def _started(command: Command, environment: dict[bytes, bytes]) -> tuple[int, int, int, int]:
+def _started(
+    command: Command, environment: dict[bytes, bytes], mask: set[int]
+) -> tuple[int, int, int, int]:
     """Start a program; return its process ID and our ends of its three streams."""
     ends: list[int] = []
     try:
         for _ in range(3):
             ends += posix.pipe()
         theirs = (ends[0], ends[3], ends[5])
-        pid = _spawned(command, environment, theirs)
+        pid = _spawned(command, environment, theirs, mask)
     except OSError:
         for end in ends:
             posix.close(end)
@@ -161,7 +174,10 @@ def _started(command: Command, environment: dict[bytes, bytes]) -> tuple[int, in
 
 
 def _spawned(
-    command: Command, environment: dict[bytes, bytes], streams: tuple[int, int, int]
+    command: Command,
+    environment: dict[bytes, bytes],
+    streams: tuple[int, int, int],
+    mask: set[int],
 ) -> int:
     """Start a program with these streams, in a process group of its own; return its process ID."""
     duplicates = [(posix.POSIX_SPAWN_DUP2, end, number) for number, end in enumerate(streams)]
@@ -174,6 +190,7 @@ def _spawned(
                 environment,
                 file_actions=duplicates,
                 setpgroup=0,
+                setsigmask=mask,
                 setsigdef=(_SIGPIPE, _SIGXFSZ),  # which the interpreter ignores
             )
         except OSError as error:

@@ -123,6 +123,12 @@ def test_a_program_leads_a_process_group_of_its_own(tmp_path: Path) -> None:
     assert pid == group
 
 
+def test_a_program_has_no_signals_blocked(tmp_path: Path) -> None:
+    reply = run(tmp_path, "grep SigBlk /proc/self/status")
+    assert int(reply.stdout.split()[1], 16) == 0
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+
+
 def test_it_gets_exactly_the_environment_that_is_given(tmp_path: Path) -> None:
     reply = run(tmp_path, "exec env -0", environment={b"CNI_ARGS": b"\xff\xfe=\n"})
     assert b"CNI_ARGS=\xff\xfe=\n" in reply.stdout.split(b"\0")

@@ -57,6 +57,22 @@ def test_what_cannot_be_released_is_not_forgotten_for_a_new_attachment() -> None
     assert recorded(node) == ["net1"]
 
 
+def test_so_is_everything_if_nothing_could_be_undone() -> None:
+    node = a_pod("one")
+    assert node.cluster is not None
+    node.cluster.status_error = CniError(Code.API_FAILURE, "no status today")
+    node.host.plugins |= dict.fromkeys(("main", "one"), failing("DEL"))
+    failure(node.session())
+    node.cluster.status_error = None
+    node.host.plugins |= dict.fromkeys(("main", "one"), answering())
+    node.host.calls.clear()
+
+    add.add(node.session())
+
+    released = ["DEL one net1", "DEL main eth0"]
+    assert node.host.talk == [*released, "ADD main eth0", "ADD one net1"]
+
+
 def test_several_that_cannot_be_released_are_told_together() -> None:
     node = a_pod("one,two,three")
     node.host.plugins |= {kind: failing("DEL", msg=f"{kind} away") for kind in ("one", "two")}

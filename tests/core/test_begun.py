@@ -253,6 +253,20 @@ def test_while_one_network_asks_for_it_nothing_else_is_given_up() -> None:
     assert len(delete(node, 10)) == 10
 
 
+def test_it_is_none_from_a_network_that_has_refused_often_enough_either() -> None:
+    node = a_pod("one,two")
+    node.host.plugins["two"] = failing("ADD", "DEL")
+    node.host.plugins["one"] = failing("DEL")
+    failure(node.session())
+    assert len(delete(node, 9)) == 9
+
+    node.host.plugins |= {"one": answering(), "two": failing("DEL", code=11, msg="not yet")}
+    assert "not yet" in delete(node)[0]
+    node.host.plugins["two"] = failing("DEL")
+
+    assert delete(node) == []
+
+
 # -- other records
 
 

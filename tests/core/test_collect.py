@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from multus_py.cni.errors import CniError, Code
-from multus_py.core import add, collect
+from multus_py.core import add, collect, mishaps
 from multus_py.core.ports import PluginCall, PluginExit
 from tests.core.test_add import a_node
 from tests.core.test_recall import cached, encoded, written_by_multus
@@ -501,3 +501,17 @@ def test_a_plugin_that_hangs_leaves_the_others_their_time() -> None:
     assert len(node.host.calls) == 5
     assert min(call.seconds for call in node.host.calls) >= 15
     assert node.now <= 100
+
+
+def test_so_does_one_that_hangs_while_it_collects() -> None:
+    node = attached(a_current_node(), "a")
+
+    def hang(call: PluginCall) -> PluginExit:
+        node.now += call.seconds
+        raise mishaps.late(call)
+
+    node.host.plugins["main"] = hang
+    with pytest.raises(CniError, match="no answer within 38 s"):
+        collect.collect(gc(node, "a"))
+
+    assert [round(call.seconds) for call in node.host.calls] == [38, 38]
