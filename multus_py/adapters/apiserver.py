@@ -115,7 +115,7 @@ class ApiServer:
                 raise (refusal if again.status == HTTPStatus.FORBIDDEN else again) from again
 
     def emit(self, pod: Pod, event: Event) -> None:
-        """Note an event; it is sent by :meth:`close`, when nobody waits for it."""
+        """Note an event; :meth:`close` sends it, when everything else is done."""
         now = dt.datetime.now(dt.UTC)
         self._events.append(event_object(pod, event, first=now, last=now))
 

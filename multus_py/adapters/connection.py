@@ -212,7 +212,26 @@ def from_kubeconfig(path: str) -> ApiClient:
             f"failed to get context for the kubeconfig {path}: {error}",
             "see that the file exists and names a cluster and a user",
         ) from error
+    _check_server(client.configuration.host, path)
     return _adjusted(client)
+
+
+def _check_server(server: object, path: str) -> None:
+    """Refuse what is no address of a server. A request to it would look like one that passes."""
+    from urllib3.exceptions import LocationValueError
+    from urllib3.util import parse_url
+
+    try:
+        url = parse_url(str(server))
+        usable = url.scheme in {"http", "https"} and bool(url.host)
+    except LocationValueError:
+        usable = False
+    if not usable:
+        raise CniError(
+            Code.API_REFUSED,
+            f"the kubeconfig {path} names {str(server)!r} as server, which is no address of one",
+            "write https://NAME-OR-ADDRESS:PORT",
+        )
 
 
 def from_service_account() -> ApiClient:
@@ -264,6 +283,12 @@ def _response(
         return client.call_api(*request, _request_timeout=seconds)
     except HTTPError as error:
         raise _unreachable(client, getattr(error, "reason", error)) from error
+    except UnicodeError as error:
+        raise CniError(
+            Code.API_REFUSED,
+            "the credential for the API server has characters that no token has",
+            "renew the token of the kubeconfig",
+        ) from error
     except ApiException as error:  # what the client makes of errors of TLS
         raise _unreachable(client, error.__context__) from error
 

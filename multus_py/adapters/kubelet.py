@@ -76,8 +76,10 @@ def _from_socket(path: str, pod: Pod) -> Devices:
         try:
             answer = ask(podresources.ListPodResourcesRequest(), timeout=_SECONDS)
         except grpc.RpcError as error:
+            told = getattr(error, "details", None)  # what is raised is a Call as well
+            reason = told() if told else error
             raise CniError(
-                Code.DEVICE, f"the kubelet does not answer on {path}: {error}", _HINT
+                Code.DEVICE, f"the kubelet does not answer on {path}: {reason}", _HINT
             ) from error
     found: Devices = {}
     for entry in answer.pod_resources:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -160,3 +161,46 @@ def test_a_line_without_an_end_is_not_collected(kubeapi: KubeApi, clients: Clien
         pytest.raises(CniError, match="has no end"),
     ):
         list(lines)
+
+
+# -- kubeconfigs that cannot work
+
+
+def with_server(kubeapi: KubeApi, directory: Path, server: Any) -> str:
+    path = kubeapi.kubeconfig(directory)
+    config = json.loads(path.read_text())
+    config["clusters"][0]["cluster"]["server"] = server
+    path.write_text(json.dumps(config))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "server",
+    ["", "ftp://10.0.0.1", "10.0.0.1:6443", "https://", "http://foo bar", "https://h:99999"],
+)
+def test_what_is_no_server_is_refused_before_it_is_asked(
+    kubeapi: KubeApi, tmp_path: Path, server: str
+) -> None:
+    path = with_server(kubeapi, tmp_path, server)
+    with pytest.raises(CniError) as caught:
+        connection.from_kubeconfig(path)
+    assert caught.value.code == Code.API_REFUSED
+    assert path in caught.value.cause
+
+
+@pytest.mark.parametrize(
+    "server", ["https://10.0.0.1", "https://[fd00::1]:6443", "http://api:80/k8s"]
+)
+def test_every_form_of_a_server_is_one(kubeapi: KubeApi, tmp_path: Path, server: str) -> None:
+    client = connection.from_kubeconfig(with_server(kubeapi, tmp_path, server))
+    assert client.configuration.host == server
+
+
+def test_a_token_that_is_none_is_refused_in_plain_words(kubeapi: KubeApi, tmp_path: Path) -> None:
+    kubeapi.token = "\u2713"
+    path = str(kubeapi.kubeconfig(tmp_path))
+    asking = Connection(lambda: connection.from_kubeconfig(path))
+    with pytest.raises(CniError) as caught:
+        asking.ask("GET", "/api/v1/namespaces/default/pods/web", seconds=PATIENCE)
+    assert caught.value.code == Code.API_REFUSED
+    assert "credential" in caught.value.cause
