@@ -5,7 +5,6 @@ A container runtime sets ``CNI_COMMAND``; people give arguments.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
@@ -27,12 +26,12 @@ def main() -> int:
         from multus_py import inprocess
 
         return inprocess.main()
+    from multus_py import output
     from multus_py.cni import version
 
     if command:
-        sys.stdout.write(json.dumps(version.answer(), indent=4))  # as in the other lives
-    else:
-        sys.stderr.write(_ABOUT.format(", ".join(version.SUPPORTED)))
+        return 0 if output.printed(version.answer()) else 1
+    sys.stderr.write(_ABOUT.format(", ".join(version.SUPPORTED)))
     return 0
 
 

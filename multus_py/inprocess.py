@@ -7,13 +7,13 @@ that the process is a plugin.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 import time
 from typing import TYPE_CHECKING
 
+from multus_py import output
 from multus_py.adapters import locks, logfile
 from multus_py.adapters.disk import Disk
 from multus_py.adapters.localhost import LocalHost
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from multus_py.models.config import MultusConfig
 
 
+_API_SHARE = 0.25
+"""Of a request's time: for one question to an API server that does not answer."""
+
+
 def main() -> int:
     """Answer the request in environment and standard input; return the exit code."""
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -55,25 +59,13 @@ def main() -> int:
         failure = answer.failure(error)
         said = answer.described(failure, asked)
     answer.log(asked, failure, milliseconds=round((time.monotonic() - started) * 1000))
-    printed = _print(said)
+    printed = said is None or output.printed(said)
     return 1 if failure or not printed else 0
 
 
 def _stdin() -> bytes:
     """Return standard input, nothing if it is closed."""
     return sys.stdin.buffer.read(document.MAX_BYTES + 1) if sys.stdin else b""
-
-
-def _print(said: JsonObject | None) -> bool:
-    """Print an answer; tell whether there was somebody to read it."""
-    try:
-        if said is not None:
-            sys.stdout.write(json.dumps(said, indent=4))
-            sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
-        return False
-    return True
 
 
 def _answer(asked: Request, environ: Mapping[str, str]) -> JsonObject | None:
@@ -131,7 +123,11 @@ def _cluster(
             return connection.from_kubeconfig(kubeconfig)
         return connection.from_service_account()
 
-    return apiserver.ApiServer(connection.Connection(connect), devices=kubelet.Kubelet().devices)
+    return apiserver.ApiServer(
+        connection.Connection(connect),
+        devices=kubelet.Kubelet().devices,
+        patience=min(apiserver.PATIENCE, config.request_timeout * _API_SHARE),
+    )
 
 
 def _without_daemon() -> CniError:

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from multus_py.cni import version
 
 
@@ -52,3 +54,25 @@ def test_called_with_arguments_it_is_the_command_line_even_with_a_runtimes_varia
 
     assert done.returncode == 0
     assert done.stdout.startswith("multus-py")
+
+
+@pytest.mark.parametrize("command", ["VERSION", "ADD"])
+@pytest.mark.parametrize(
+    ("redirection", "reason"),
+    [(">&-", "standard output is closed"), (">/dev/full", "No space left on device")],
+)
+def test_an_answer_that_cannot_be_printed_is_a_failure_and_said(
+    command: str, redirection: str, reason: str
+) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"exec {sys.executable} -m multus_py {redirection}"],
+        env={"CNI_COMMAND": command},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot print the answer: " in done.stderr
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr

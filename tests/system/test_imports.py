@@ -82,6 +82,7 @@ def test_version_needs_nothing_but_the_specification(lives: Lives) -> None:
         "multus_py.cni",
         "multus_py.cni.errors",
         "multus_py.cni.version",
+        "multus_py.output",
     }
 
 
