@@ -21,7 +21,8 @@ def annotation(entry: Entry, store: Store) -> str:
     record = entry.record
     if record is None or record.pending or record.partial or not record.delegates:
         return ""
-    if len(entry.attached) < len(record.delegates):
+    undone = any(delegate.begun is not None for delegate in record.delegates)
+    if undone or len(entry.attached) < len(record.delegates):
         return ""
     return netstatus.annotation([_status(entry, one, store) for one in record.delegates])
 

@@ -10,8 +10,7 @@ import threading
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from multus_py.adapters import connection, kubelet, locks, logfile
-from multus_py.adapters.disk import Disk
+from multus_py.adapters import connection, kubelet, logfile
 from multus_py.adapters.localhost import LocalHost
 from multus_py.cni.errors import CniError, Code
 from multus_py.daemon import repairs
@@ -77,7 +76,7 @@ class Daemon:
         self._stopping = False
         metrics = Metrics()
         turns = Turns(settings.in_flight(os.cpu_count() or 1), metrics)
-        seen = Seen(over)
+        seen = Seen(over, path=os.path.join(settings.socket_dir, "seen.json"))
         self._carriers = Carriers(idle_seconds=0 if settings.on_host else settings.carrier_idle)
         self._cluster = _cluster(kubeconfig, environ, metrics) if settings.kubernetes else None
         requests = Requests(
@@ -89,10 +88,9 @@ class Daemon:
             seen=seen,
             on_release=self._released,
         )
-        store = Disk(seen.parsed.cni_dir, lock=locks.held)
         pods = self._cluster or NoPods()
         self._repairs = Repairs(
-            store=store,
+            store=seen.store,
             pods=pods,
             hands=lambda: self._hands(_BUSY_SECONDS),
             session=requests.session,
@@ -102,7 +100,7 @@ class Daemon:
         )
         self._carriers.on_arrival(self._repairs.wake)
         self._patrol = Patrol(
-            store=store,
+            store=seen.store,
             pods=pods,
             multus_namespace=lambda: seen.parsed.multus_namespace,
             metrics=metrics,

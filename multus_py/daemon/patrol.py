@@ -65,9 +65,12 @@ class _Case:
 
 @dataclass(kw_only=True)
 class Patrol:
-    """``multus_namespace`` returns where the network of a default-network annotation is."""
+    """``multus_namespace`` returns where the network of a default-network annotation is.
 
-    store: Store
+    ``store`` returns what is kept on the disk under the plugin's configuration.
+    """
+
+    store: Callable[[], Store]
     pods: LivePods
     multus_namespace: Callable[[], str]
     metrics: Metrics
@@ -106,7 +109,7 @@ class Patrol:
             return
         found: dict[str, list[Entry]] = {}
         pods = inventory.Pods(running.values())
-        for entry in inventory.entries(self.store):
+        for entry in inventory.entries(self.store()):
             if pod := pods.of(entry):
                 found.setdefault(pod.uid, []).append(entry)
         namespace = self.multus_namespace()
@@ -133,7 +136,7 @@ class Patrol:
             return
         case.without_status = 0
         for entry in entries:
-            if annotation := recovery.annotation(entry, self.store):
+            if annotation := recovery.annotation(entry, self.store()):
                 _LOG.info("pod %s has lost its network-status, which is written again", pod.ref)
                 try:
                     self.pods.publish_status(pod, annotation)

@@ -62,9 +62,12 @@ class _Task:
 
 @dataclass(kw_only=True)
 class Repairs:
-    """``config`` is the plugin's configuration, under which releases of our own are made."""
+    """``config`` is the plugin's configuration, under which releases of our own are made.
 
-    store: Store
+    ``store`` returns what is kept on the disk under it.
+    """
+
+    store: Callable[[], Store]
     pods: LivePods
     hands: Borrowing
     session: Callable[[Request, LockingHost], Session]
@@ -96,13 +99,13 @@ class Repairs:
     def noticed(self, asked: Request) -> None:
         """Look at once if a request has left a pending release behind."""
         with suppress(CniError):
-            record = self.store.read_record(asked.attachment)
+            record = self.store().read_record(asked.attachment)
             if record and record.pending:
                 self._rounds.wake()
 
     def turn(self) -> float:
         """Release what is due; return the seconds until something else is."""
-        entries = inventory.entries(self.store)
+        entries = inventory.entries(self.store())
         failed = {key for key, task in self._tasks.items() if task.failures}
         pending = {_key(entry) for entry in entries if entry.pending}
         self._count(pending | failed & set(map(_key, entries)))

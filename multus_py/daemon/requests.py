@@ -9,20 +9,20 @@ from __future__ import annotations
 import json
 import os
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from multus_py.adapters import logfile
+from multus_py.adapters import locks, logfile
 from multus_py.adapters.disk import Disk
-from multus_py.cni import arguments, request, version
+from multus_py.cni import arguments, document, request, version
 from multus_py.cni.errors import CniError, Code
 from multus_py.cni.network import VALID_ATTACHMENTS
 from multus_py.core import answer, mishaps
 from multus_py.core.budget import Budget
 from multus_py.core.ports import Cluster, Host
 from multus_py.core.session import Session
-from multus_py.daemon import stages
+from multus_py.daemon import stages, standby
 from multus_py.daemon.stages import StagedCluster, StagedHost, Stages
 from multus_py.models import config as configuration
 from multus_py.models import settings as settings_model
@@ -66,22 +66,38 @@ class Answer:
 class Seen:
     """The plugin's configuration that the runtime uses, for requests of the daemon's own.
 
-    A guess until the first request.
+    A guess until the first request; the next daemon goes on with what this one has seen.
     """
 
-    def __init__(self, over: JsonObject) -> None:
+    def __init__(self, over: JsonObject, *, path: str = os.devnull) -> None:
+        """``path`` is the file in which it is kept for the next daemon."""
         self._over = over
+        self._path = path
         usual = {"cniVersion": version.CURRENT, "name": "multus-cni-network", "type": "multus-py"}
         self.config: JsonObject = {**usual, "clusterNetwork": "multus-cni-network"}
+        with suppress(OSError, CniError), open(path, "rb") as file:
+            self.config = document.decode_object(file.read(), path)
 
     def note(self, config: JsonObject) -> None:
         """Take the configuration of a request; what the runtime says of one pod is left out."""
-        self.config = {key: item for key, item in config.items() if key not in _OF_ONE_POD}
+        kept = {key: item for key, item in config.items() if key not in _OF_ONE_POD}
+        if kept != self.config:
+            self.config = kept
+            self._keep()
+
+    def _keep(self) -> None:
+        if self._path != os.devnull:
+            with suppress(OSError):  # the next daemon has to wait for a request, then
+                standby.write(self._path, document.encode(self.config))
 
     @property
     def parsed(self) -> MultusConfig:
         """The configuration with the daemon's keys over it."""
         return configuration.parse(settings_model.overlaid(self.config, self._over))
+
+    def store(self) -> Disk:
+        """Return what is kept on the disk under it."""
+        return Disk(self.parsed.cni_dir, lock=locks.held)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,7 +59,7 @@ class StandbyFiles:
 
     def start(self) -> None:
         """Write the files, and go on as the token rotates."""
-        _write(os.path.join(self._directory, standby.FILE), standby.encode(self._standby))
+        write(os.path.join(self._directory, standby.FILE), standby.encode(self._standby))
         if self._server:
             self._renew()
             self._thread.start()
@@ -78,7 +78,7 @@ class StandbyFiles:
         try:
             content = self._kubeconfig()
             if content != self._written:
-                _write(self._standby.kubeconfig, content)
+                write(self._standby.kubeconfig, content)
                 self._written = content
         except OSError as error:
             _LOG.error("cannot leave a credential for plugins: %s", error)
@@ -103,7 +103,7 @@ class StandbyFiles:
         ).encode()
 
 
-def _write(path: str, content: bytes) -> None:
+def write(path: str, content: bytes) -> None:
     """Write a file for its owner only, complete from the first moment."""
     made = f"{path}.{os.getpid()}"
     descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

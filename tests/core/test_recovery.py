@@ -33,7 +33,9 @@ def test_unless_all_networks_are_known_to_be_attached_there_is_none() -> None:
     node = a_node()
     entry = attached(node)
     assert entry.record
+    undone = tuple(replace(delegate, begun=1) for delegate in entry.record.delegates)
     for changed in (
+        replace(entry, record=replace(entry.record, delegates=undone)),
         replace(entry, record=None),
         replace(entry, results=entry.results[:-1]),
         replace(entry, record=replace(entry.record, pending=True)),

@@ -47,7 +47,7 @@ class Watch:
     def __post_init__(self) -> None:
         self.node.store = self.store
         self.patrol = Patrol(
-            store=self.store,
+            store=lambda: self.store,
             pods=self.pods,
             multus_namespace=lambda: "kube-system",
             metrics=self.metrics,
@@ -198,7 +198,7 @@ def test_it_goes_on_by_itself_until_it_is_stopped() -> None:
     watch = Watch()
     watch.pods.run("lost", "one")
     patrol = Patrol(
-        store=watch.store,
+        store=lambda: watch.store,
         pods=watch.pods,
         multus_namespace=lambda: "kube-system",
         metrics=watch.metrics,

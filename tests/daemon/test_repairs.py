@@ -70,7 +70,7 @@ class Bench:
         """Replace the daemon by one that knows nothing."""
         self.metrics = Metrics()
         self.repairs = Repairs(
-            store=self.disk,
+            store=lambda: self.disk,
             pods=self.pods,
             hands=self.hands,
             session=self.session,

@@ -152,8 +152,7 @@ class History:
 
     def _begun(self, command: str, container: str, **changes: object) -> subprocess.Popen[bytes]:
         self.told.append(f"{command} {container}".strip())
-        if command == "ADD":
-            self.gone.discard(container)
+        self.gone.discard(container)
         netns = self.sandboxes[container].path if container else ""
         names = f"K8S_POD_NAMESPACE=default;K8S_POD_NAME={container}"
         child = self.runtime.start(
@@ -309,5 +308,8 @@ def live(history: History) -> None:
         history.told.append("-- end")
         history.end()
     except Exception as error:
-        error.add_note("\n".join(history.told[-60:]))
+        left = [*history.ledger.entries(), *history.runtime.files()]
+        error.add_note(
+            "\n".join([*history.told[-60:], f"left: {left}", history.daemon.log()[-4000:]])
+        )
         raise

@@ -126,6 +126,20 @@ def test_a_delegate_that_outlives_its_killed_caller_does_not_attach_behind_dels_
     assert nothing_left(runtime)
 
 
+def test_what_a_killed_add_has_attached_is_never_given_up(runtime: Runtime) -> None:
+    """There is no cached result; what counts is that the plugin was started."""
+    runtime.behave(two={"ADD": {"kill": "after"}, "DEL": {"fail": {"code": 100, "msg": "busy"}}})
+    assert runtime.request("ADD").status == -9
+
+    for _ in range(7):
+        assert runtime.request("DEL").status == 1
+
+    assert runtime.entries() == ["ctr-net2-two"]
+    runtime.behave()
+    assert runtime.request("DEL").status == 0
+    assert nothing_left(runtime)
+
+
 def test_what_a_killed_add_left_is_collected_if_no_del_ever_comes(runtime: Runtime) -> None:
     runtime.behave(two={"ADD": {"kill": "after"}})
     assert runtime.request("ADD").status == -9

@@ -44,7 +44,7 @@ def runtime(tmp_path: Path, netns: Netns, kubeapi: KubeApi) -> Runtime:
 def daemon(runtime: Runtime, tmp_path: Path, kubeapi: KubeApi) -> Iterator[Daemon]:
     kubeconfig = kubeapi.kubeconfig(tmp_path)
     often: dict[str, Any] = {"repairInterval": 1, "repairGrace": 1}
-    with daemon_on(tmp_path, kubeconfig=kubeconfig, **often, cniDir=str(runtime.cni_dir)) as daemon:
+    with daemon_on(tmp_path, kubeconfig=kubeconfig, **often) as daemon:
         runtime.program = daemon.program()
         yield daemon
 
