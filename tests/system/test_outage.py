@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.nodes import mounted
 from tests.processes import eventually
 from tests.system.daemon import NODE, Daemon, carriers, daemon_on
 from tests.system.runtime import Runtime, network
@@ -202,6 +203,30 @@ def test_what_runs_is_finished_when_the_daemon_ends(runtime: Runtime, daemon: Da
     child.communicate(timeout=60)
     assert child.returncode == 0
     assert len(runtime.entries()) == 3
+
+
+# -- the disk is full
+
+
+@pytest.mark.parametrize("kilobytes", range(0, 72, 8))
+def test_a_full_disk_attaches_nothing_and_the_daemon_lives(
+    runtime: Runtime, daemon: Daemon, kilobytes: int
+) -> None:
+    """The disk is full after so many kilobytes, which is at another file each time."""
+    with mounted(runtime.cni_dir, "size=72k"):
+        ballast = runtime.cni_dir / ".ballast"
+        ballast.write_bytes(b"x" * kilobytes * 1024)
+
+        answer = runtime.request("ADD")
+
+        if answer.status:
+            assert answer.document["code"] == 5
+            assert runtime.entries() == []
+        ballast.unlink()
+        assert runtime.request("DEL").status == 0
+        assert runtime.state() == ([], {})
+        assert runtime.request("ADD").status == 0
+        assert daemon.metric("multus_py_requests_total", verb="ADD", outcome="lost") == 0
 
 
 # -- releases that fail
