@@ -173,6 +173,11 @@ class _Server(ThreadingHTTPServer):
 
     def get_request(self) -> tuple[socket.socket, Any]:
         plain, address = super().get_request()
+        try:
+            plain.getpeername()  # or ssl would lose a socket whose client has gone already
+        except OSError:
+            plain.close()
+            raise
         connection = self.tls.wrap_socket(plain, True, do_handshake_on_connect=False)
         self.connections.add(connection)
         return connection, address
