@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,9 @@ from tests.kubeapi import Certificate, KubeApi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# Who is started in the background of a shell ignores SIGINT, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
