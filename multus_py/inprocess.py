@@ -23,8 +23,6 @@ from multus_py.core import answer, mishaps
 from multus_py.core.budget import Budget
 from multus_py.core.session import Session
 from multus_py.models import config as configuration
-from multus_py.models import settings, standby
-from multus_py.models.standby import Standby
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +35,10 @@ if TYPE_CHECKING:
     from multus_py.cni.document import JsonObject
     from multus_py.cni.request import Request
     from multus_py.models.config import MultusConfig
+    from multus_py.models.standby import Standby
 
+_SOCKET_DIRECTORY = "MULTUS_PY_SOCKET_DIR"
+"""Set by a shim that became this plugin: where the daemon that it did not reach has its socket."""
 
 _API_SHARE = 0.25
 """Of a request's time: for one question to an API server that does not answer."""
@@ -71,7 +72,7 @@ def _stdin() -> bytes:
 def _answer(asked: Request, environ: Mapping[str, str]) -> JsonObject | None:
     """Return what the request is answered with on standard output, if anything."""
     left = _standby(environ)
-    config = configuration.parse(settings.overlaid(asked.config, left.over if left else {}))
+    config = configuration.parse(configuration.overlaid(asked.config, left.over if left else {}))
     logfile.configure(config)
     cluster = _cluster(config, environ, left)
     if cluster is None and left and left.kubernetes and asked.command == "ADD":
@@ -94,14 +95,16 @@ def _answer(asked: Request, environ: Mapping[str, str]) -> JsonObject | None:
 
 def _standby(environ: Mapping[str, str]) -> Standby | None:
     """Return what a daemon that does not answer left behind, None if it is a node without one."""
-    directory = environ.get(standby.DIRECTORY_VARIABLE)
+    directory = environ.get(_SOCKET_DIRECTORY)
     if not directory:
         return None
+    from multus_py.models import standby  # milliseconds for a model that others do not need
+
     try:
         with open(os.path.join(directory, standby.FILE), "rb") as file:
             return standby.parse(file.read())
     except OSError:
-        return Standby()
+        return standby.Standby()
 
 
 def _cluster(

@@ -27,7 +27,7 @@ _STDIN_LIMIT = 16 * 1024 * 1024 + 1
 _STDERR = 2
 
 _SOCKET_DIRECTORY = b"MULTUS_PY_SOCKET_DIR"
-"""See :mod:`multus_py.models.standby`."""
+"""See :mod:`multus_py.inprocess`."""
 
 _LOST = b"""{
     "cniVersion": "1.0.0",

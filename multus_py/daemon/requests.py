@@ -25,7 +25,6 @@ from multus_py.core.session import Session
 from multus_py.daemon import stages, standby
 from multus_py.daemon.stages import StagedCluster, StagedHost, Stages
 from multus_py.models import config as configuration
-from multus_py.models import settings as settings_model
 from multus_py.wire import LostError
 
 if TYPE_CHECKING:
@@ -69,8 +68,8 @@ class Seen:
     A guess until the first request; the next daemon goes on with what this one has seen.
     """
 
-    def __init__(self, over: JsonObject, *, path: str = os.devnull) -> None:
-        """``path`` is the file in which it is kept for the next daemon."""
+    def __init__(self, over: JsonObject, *, path: str = "") -> None:
+        """``path`` is the file in which it is kept for the next daemon, if there is to be one."""
         self._over = over
         self._path = path
         usual = {"cniVersion": version.CURRENT, "name": "multus-cni-network", "type": "multus-py"}
@@ -86,14 +85,14 @@ class Seen:
             self._keep()
 
     def _keep(self) -> None:
-        if self._path != os.devnull:
+        if self._path:
             with suppress(OSError):  # the next daemon has to wait for a request, then
                 standby.write(self._path, document.encode(self.config))
 
     @property
     def parsed(self) -> MultusConfig:
         """The configuration with the daemon's keys over it."""
-        return configuration.parse(settings_model.overlaid(self.config, self._over))
+        return configuration.parse(configuration.overlaid(self.config, self._over))
 
     def store(self) -> Disk:
         """Return what is kept on the disk under it."""
@@ -116,7 +115,7 @@ class Requests:
 
     def session(self, asked: Request, host: LockingHost, timed: Stages | None = None) -> Session:
         """Return the session for a request whose plugins run on ``host``."""
-        config = configuration.parse(settings_model.overlaid(asked.config, self.over))
+        config = configuration.parse(configuration.overlaid(asked.config, self.over))
         timed = timed or Stages()
         cluster = StagedCluster(self.cluster, timed) if self.cluster else None
         return Session(

@@ -123,6 +123,12 @@ class MultusConfig(Decoded):
         return networks
 
 
+def overlaid(config: JsonObject, over: JsonObject) -> JsonObject:
+    """Return a configuration with other keys over it, whatever their case."""
+    names = {key.lower() for key in over}
+    return {key: item for key, item in config.items() if key.lower() not in names} | over
+
+
 def parse(value: JsonObject) -> MultusConfig:
     """Return the configuration in a JSON object, checked as far as it can be by itself."""
     with located("configuration"):

@@ -95,12 +95,6 @@ def parse(raw: bytes | str) -> tuple[Settings, JsonObject]:
         return settings, _for_requests(value)
 
 
-def overlaid(config: JsonObject, over: JsonObject) -> JsonObject:
-    """Return a request's configuration with the daemon's keys over it, whatever their case."""
-    names = {key.lower() for key in over}
-    return {key: item for key, item in config.items() if key.lower() not in names} | over
-
-
 def _for_requests(value: JsonObject) -> dict[str, Any]:
     own = {field.alias or name for name, field in Settings.model_fields.items()}
     kept_back = ({key.lower() for key in own} - _SHARED) | _OF_THE_REQUEST

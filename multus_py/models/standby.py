@@ -10,9 +10,6 @@ from multus_py.models.decoding import Decoded, decoded
 
 FILE = "standby.json"
 
-DIRECTORY_VARIABLE = "MULTUS_PY_SOCKET_DIR"
-"""Environment of a plugin that was started by a shim: where a daemon has its socket."""
-
 
 class Standby(Decoded):
     """See :mod:`multus_py.daemon.standby`."""

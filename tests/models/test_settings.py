@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from multus_py.cni.errors import CniError, Code
+from multus_py.models import config as configuration
 from multus_py.models import settings
 from multus_py.models.settings import Settings
 
@@ -84,7 +85,7 @@ def test_keys_that_both_read_are_read_by_both() -> None:
 
 def test_the_daemons_key_wins_whatever_its_case() -> None:
     config = {"name": "net", "confdir": "/theirs", "binDir": "/b"}
-    assert settings.overlaid(config, {"confDir": "/ours"}) == {
+    assert configuration.overlaid(config, {"confDir": "/ours"}) == {
         "name": "net",
         "binDir": "/b",
         "confDir": "/ours",

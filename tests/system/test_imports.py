@@ -98,6 +98,8 @@ def test_stand_alone_needs_the_models_only(lives: Lives, command: str) -> None:
         "multus_py.adapters.apiserver",
         "multus_py.adapters.kubelet",
         "multus_py.adapters.manifests",
+        "multus_py.models.settings",
+        "multus_py.models.standby",
     }
 
 
