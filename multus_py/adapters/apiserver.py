@@ -7,8 +7,8 @@ until their time is over; the answer of the last one is reported.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import logging
-import random
 import secrets
 import time
 from http import HTTPStatus
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from multus_py.adapters.connection import RefusedError
 from multus_py.cni.errors import CniError, Code
+from multus_py.core import backoff
 from multus_py.models import objects
 
 if TYPE_CHECKING:
@@ -206,14 +207,12 @@ def event_object(
 
 def _delays(deadline: float) -> Iterator[float | None]:
     """Yield the seconds to wait after each failure, None if there is no time for another try."""
-    delay = _FIRST_DELAY
-    while True:
-        jittered = delay * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        if time.monotonic() + jittered > deadline:
+    for failures in itertools.count(1):
+        delay = backoff.delay(failures, first=_FIRST_DELAY, last=_LAST_DELAY)
+        if time.monotonic() + delay > deadline:
             yield None
             return
-        yield jittered
-        delay = min(delay * 2, _LAST_DELAY)
+        yield delay
 
 
 def _replaced(pod: Pod, current: Pod) -> CniError:

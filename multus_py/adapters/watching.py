@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from multus_py.adapters.connection import RefusedError, refusal
 from multus_py.cni import document
 from multus_py.cni.errors import CniError, Code, NotFoundError
+from multus_py.core import backoff
 from multus_py.models import objects
 
 if TYPE_CHECKING:
@@ -55,10 +56,7 @@ class Pace:
 
     def delay(self, failures: int) -> float:
         """Return the seconds to wait after so many failures in a row."""
-        if not failures:
-            return 0.0
-        longest: float = min(self.first_delay * 2 ** min(failures - 1, 30), self.last_delay)
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        return backoff.delay(failures, first=self.first_delay, last=self.last_delay)
 
 
 class Watch(Generic[T]):

@@ -7,7 +7,6 @@ is lost, what waits when it ends in peace is written before.
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from multus_py.adapters.connection import RefusedError
 from multus_py.cni.errors import CniError, Code, NotFoundError
+from multus_py.core import backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -225,5 +225,4 @@ class Statuses:
             self._keep(status)  # behind the others
 
     def _delay(self, failures: int) -> float:
-        longest: float = min(self._first_delay * 2 ** min(failures - 1, 30), self._last_delay)
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        return backoff.delay(failures, first=self._first_delay, last=self._last_delay)
