@@ -11,10 +11,16 @@ import socket
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
 
 _LOG = logging.getLogger(__name__)
 
 _BACKLOG = 4096
+_WATCH_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,20 @@ def listening(path: str) -> Listener:
             os.unlink(made)
         raise
     return Listener(listener, path, file)
+
+
+def keep(
+    path: str, stopping: threading.Event, *, is_there: Callable[[], bool], renew: Callable[[], None]
+) -> None:
+    """Put a socket back whenever somebody removes it, until ``stopping`` is set."""
+    while not stopping.wait(_WATCH_SECONDS):
+        if is_there():
+            continue
+        _LOG.error("socket %s was removed; it is made again", path)
+        try:
+            renew()
+        except OSError as error:
+            _LOG.error("cannot make socket %s: %s", path, error)
 
 
 def is_trusted(connection: socket.socket) -> bool:

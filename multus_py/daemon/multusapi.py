@@ -19,7 +19,7 @@ from multus_py.cni import document, network, request, result
 from multus_py.cni.errors import CniError, Code, located
 from multus_py.core import answer, hotplug
 from multus_py.daemon.httpd import JSON, Answer, RefusedError, Server
-from multus_py.daemon.listener import is_trusted, listening
+from multus_py.daemon.listener import is_trusted, keep, listening
 from multus_py.models import multusapi as model
 from multus_py.wire import LostError
 
@@ -62,7 +62,6 @@ _KNOWN_METHODS = frozenset(
 
 _CONNECTIONS = 1024
 _REQUEST_SECONDS = 10.0
-_WATCH_SECONDS = 0.5
 _USUAL_IFNAME = "eth0"
 _PLUGIN_PATH = "/opt/cni/bin"
 """Controllers send no ``CNI_PATH``; this and ``binDir`` count if the hands have none either."""
@@ -102,7 +101,13 @@ class MultusApi:
         self._stopping = threading.Event()
         self._listener: Listener | None = None
         self._server: Server | None = None
-        self._keeper = threading.Thread(target=self._keep, name="keep multus.sock", daemon=True)
+        self._keeper = threading.Thread(
+            target=keep,
+            args=(self._path, self._stopping),
+            kwargs={"is_there": lambda: self.listening, "renew": self._renew},
+            name="keep multus.sock",
+            daemon=True,
+        )
 
     def start(self) -> None:
         """Listen."""
@@ -136,20 +141,11 @@ class MultusApi:
         self._server.start()
         self._listener = listener
 
-    def _keep(self) -> None:
-        """Put the socket back if somebody removes it."""
-        while not self._stopping.wait(_WATCH_SECONDS):
-            if self.listening:
-                continue
-            _LOG.error("socket %s was removed; it is made again", self._path)
-            before = self._server
-            try:
-                self._listen()
-            except OSError as error:
-                _LOG.error("cannot make socket %s: %s", self._path, error)
-            else:
-                if before:
-                    before.stop(0.0)  # what it is answering goes on
+    def _renew(self) -> None:
+        before = self._server
+        self._listen()
+        if before:
+            before.stop(0.0)  # what it is answering goes on
 
     # -- answers
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from multus_py import wire
 from multus_py.daemon.farside import FarHost
-from multus_py.daemon.listener import Listener, is_trusted, listening
+from multus_py.daemon.listener import Listener, is_trusted, keep, listening
 from multus_py.daemon.requests import environment
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _LOG = logging.getLogger(__name__)
 NAME = "multus-py.sock"
 
 _REQUEST_SECONDS = 10.0
-_WATCH_SECONDS = 0.5
+_PAUSE_SECONDS = 0.5
 
 
 class Server:
@@ -39,7 +39,13 @@ class Server:
         self._stopping = threading.Event()
         self._listener: Listener | None = None
         self._acceptor = threading.Thread(target=self._accept, name="accept", daemon=True)
-        self._keeper = threading.Thread(target=self._keep, name="keep socket", daemon=True)
+        self._keeper = threading.Thread(
+            target=keep,
+            args=(self._path, self._stopping),
+            kwargs={"is_there": self._is_there, "renew": self._renew},
+            name="keep socket",
+            daemon=True,
+        )
         self._busy: set[threading.Thread] = set()
         self._lock = threading.Lock()
 
@@ -84,7 +90,7 @@ class Server:
             except (OSError, RuntimeError) as error:
                 if listener is self._listener and not self._stopping.is_set():
                     _LOG.error("cannot accept a connection: %s", error)
-                    self._stopping.wait(_WATCH_SECONDS)  # descriptors or threads are used up
+                    self._stopping.wait(_PAUSE_SECONDS)  # descriptors or threads are used up
             if listener is not self._listener or self._stopping.is_set():
                 listener.socket.close()
 
@@ -101,19 +107,13 @@ class Server:
             connection.close()
             raise
 
-    def _keep(self) -> None:
-        """Put the socket back if somebody removes it."""
-        while not self._stopping.wait(_WATCH_SECONDS):
-            before = self._listener
-            if before is None or before.reachable:
-                continue
-            _LOG.error("socket %s was removed; it is made again", self._path)
-            try:
-                self._listener = listening(self._path)
-            except OSError as error:
-                _LOG.error("cannot make socket %s: %s", self._path, error)
-            else:
-                before.stop()
+    def _is_there(self) -> bool:
+        return self._listener is None or self._listener.reachable
+
+    def _renew(self) -> None:
+        before, self._listener = self._listener, listening(self._path)
+        if before:
+            before.stop()
 
     def _serve(self, connection: socket.socket) -> None:
         try:
