@@ -15,7 +15,7 @@ import struct
 import subprocess
 import threading
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
@@ -40,14 +40,17 @@ class Certificate:
     key: Path
 
     @classmethod
-    def made(cls, directory: Path) -> Certificate:
-        """Make a certificate in a directory."""
+    def made(cls, directory: Path, *, extended: bool = True) -> Certificate:
+        """Make a certificate in a directory, if not ``extended`` without identifiers of keys."""
         new = cls(directory / "ca.crt", directory / "tls.key")
         command = (
             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
             " -subj /CN=kubernetes -addext subjectAltName=IP:127.0.0.1"
             f" -addext keyUsage=digitalSignature,keyCertSign -out {new.path} -keyout {new.key}"
         )
+        if not extended:
+            for extension in ("subjectKeyIdentifier", "authorityKeyIdentifier"):
+                command += f" -addext {extension}=none"
         subprocess.run(command.split(), check=True, capture_output=True)
         return new
 
@@ -150,6 +153,16 @@ class KubeApi(Objects):
         path.write_text(json.dumps(config))
         return path
 
+    def security(self) -> ssl.SSLContext:
+        """Return how connections are secured, for as long as its context is entered."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate.path, self.certificate.key)
+        return context
+
+    def user(self, authorization: str, certificate: dict[str, Any]) -> str:
+        """Return who asks by a header or a certificate of TLS, nothing if they prove nothing."""
+        return "system:node:node" if authorization == f"Bearer {self.token}" else ""
+
     # -- what its connections ask it, under the lock
 
     def next_fault(self, request: Request) -> Fault | None:
@@ -167,17 +180,11 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, api: KubeApi) -> None:
         self.api = api
         self.connections: set[socket.socket] = set()
-        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.tls.load_cert_chain(api.certificate.path, api.certificate.key)
+        self.tls = api.security()
         super().__init__(("127.0.0.1", api.port), _Connection)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         plain, address = super().get_request()
-        try:
-            plain.getpeername()  # or ssl would lose a socket whose client has gone already
-        except OSError:
-            plain.close()
-            raise
         connection = self.tls.wrap_socket(plain, True, do_handshake_on_connect=False)
         self.connections.add(connection)
         return connection, address
@@ -209,6 +216,7 @@ class _Connection(BaseHTTPRequestHandler):
             content = b""
         path, _, query = self.path.partition("?")
         request = request_of(self.command, path, json.loads(content or "null"), query)
+        request = replace(request, user=self._user(api))
         with api.lock:
             api.requests.append(request)
             fault = api.next_fault(request) or Fault("")
@@ -219,7 +227,7 @@ class _Connection(BaseHTTPRequestHandler):
             self._answer(
                 *refused(fault.status, f"{self.command}: the test wants it"), fault.retry_after
             )
-        elif self.headers.get("Authorization") != f"Bearer {api.token}":
+        elif not self._user(api):
             self._answer(*refused(401, "Unauthorized"))
         elif fault.garbage:
             self._send(200, fault.garbage)
@@ -234,6 +242,10 @@ class _Connection(BaseHTTPRequestHandler):
                 self._answer(*answer)
 
     do_GET = do_PATCH = do_POST = do_PUT = handle_request  # noqa: N815 - http.server's names
+
+    def _user(self, api: KubeApi) -> str:
+        peer: Any = self.connection
+        return api.user(self.headers.get("Authorization", ""), peer.getpeercert() or {})
 
     def _answer(self, status: int, value: JsonObject, retry_after: int = 0) -> None:
         self._send(status, json.dumps(value).encode(), retry_after)

@@ -22,6 +22,10 @@ _COLLECTIONS = {
     "Pod": ("/api/v1", "pods"),
     "Event": ("/api/v1", "events"),
     "NetworkAttachmentDefinition": ("/apis/k8s.cni.cncf.io/v1", "network-attachment-definitions"),
+    "CertificateSigningRequest": (
+        "/apis/certificates.k8s.io/v1",
+        "certificatesigningrequests",
+    ),
     "Network": ("/apis/kubernetes-network.cni.cncf.io/v1", "networks"),
 }
 _REASONS = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 410: "Gone"}
@@ -36,6 +40,8 @@ class Request:
     path: str
     body: Any
     query: dict[str, str] = field(default_factory=dict)
+    user: str = field(default="", compare=False)
+    """Who asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from multus_py.cni.document import JsonObject
     from multus_py.core.ports import Event
     from multus_py.models.device import Devices
-    from multus_py.models.objects import NetworkDefinition, ObjectRef, Pod
+    from multus_py.models.objects import NetworkDefinition, Node, ObjectRef, Pod
 
 _LOG = logging.getLogger(__name__)
 
@@ -183,18 +183,17 @@ def _status(metadata: JsonObject) -> str:
 
 
 def event_object(
-    pod: Pod, event: Event, *, first: dt.datetime, last: dt.datetime, count: int = 1
+    about: Pod | Node, event: Event, *, first: dt.datetime, last: dt.datetime, count: int = 1
 ) -> JsonObject:
-    """Return an event of a pod as the API server takes it. Times are UTC."""
-    reference = {"kind": "Pod", "apiVersion": "v1", "uid": pod.uid}
+    """Return an event of a pod, or of a node, as the API server takes it. Times are UTC."""
     return {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {
-            "name": f"{pod.ref.name[:220]}.{secrets.token_hex(8)}",
-            "namespace": pod.ref.namespace,
+            "name": f"{about.ref.name[:220]}.{secrets.token_hex(8)}",
+            "namespace": about.ref.namespace,
         },
-        "involvedObject": {**reference, "namespace": pod.ref.namespace, "name": pod.ref.name},
+        "involvedObject": _reference(about),
         "source": {"component": "multus"},
         "type": event.type,
         "reason": event.reason,
@@ -203,6 +202,13 @@ def event_object(
         "lastTimestamp": last.strftime(_TIME),
         "count": count,
     }
+
+
+def _reference(about: Pod | Node) -> JsonObject:
+    reference = {"apiVersion": "v1", "name": about.ref.name, "uid": about.uid}
+    if isinstance(about, objects.Pod):
+        return {**reference, "kind": "Pod", "namespace": about.ref.namespace}
+    return {**reference, "kind": "Node"}
 
 
 def _delays(deadline: float) -> Iterator[float | None]:

@@ -1,31 +1,33 @@
-"""The way to an API server: one HTTP client for all threads, made anew when it is refused.
+"""The way to an API server: one HTTP client for all threads, made anew when it has to be.
 
-Knows HTTP, credentials and which failures pass; knows no pods and no networks. The ``kubernetes``
-client is imported when the first request is made, which most DELs never do.
+That is when a file that it was made from has changed, and when it is refused. Knows HTTP and which
+failures pass; knows no pods and no networks, and of credentials no more than what they are called.
+The ``kubernetes`` client is imported when the first request is made, which most DELs never do.
 """
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
 
+from multus_py.adapters import credentials
 from multus_py.cni import document
 from multus_py.cni.errors import CniError, Code, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from kubernetes.client import ApiClient
     from kubernetes.client.rest import RESTResponse
     from urllib3.response import HTTPResponse
 
+    from multus_py.adapters.credentials import Access
     from multus_py.cni.document import JsonObject
 
-PARALLEL = 16
-"""Requests at once; more wait for one of these to end. Streams do not count."""
+_LOG = logging.getLogger(__name__)
 
 _PASSING = frozenset({429, 500, 502, 503, 504})
 _MERGE_PATCH = "application/merge-patch+json"
@@ -53,22 +55,24 @@ def _unheard(verb: str, resource: str, status: int) -> None:
 class Connection:
     """Requests to one API server, from any thread.
 
-    ``connect`` makes a client, and does so again after a 401, as credentials are renewed.
+    ``connect`` reads credentials and makes a client of them. It does so again when their files
+    change, and after a 401. New ones that are of no use yet leave the old ones in place.
     ``on_answer`` is told verb, resource and HTTP status (0 without an answer) of every request.
     """
 
     def __init__(
         self,
-        connect: Callable[[], ApiClient],
+        connect: Callable[[], Access],
         *,
         on_answer: Callable[[str, str, int], None] = _unheard,
-        parallel: int = PARALLEL,
+        parallel: int = credentials.PARALLEL,
     ) -> None:
         self._connect = connect
         self._on_answer = on_answer
         self._slots = threading.BoundedSemaphore(parallel)
         self._lock = threading.Lock()
-        self._client: ApiClient | None = None
+        self._access: Access | None = None
+        self._complaint = ""
 
     def ask(
         self,
@@ -86,11 +90,11 @@ class Connection:
         from urllib3.exceptions import HTTPError
 
         with self._slot(seconds):
-            client, answer = self._sent(verb, path, body, seconds=seconds, query=query)
+            access, answer = self._sent(verb, path, body, seconds=seconds, query=query)
             try:
                 content = answer.read(document.MAX_BYTES + 1)
             except HTTPError as error:
-                raise _unreachable(client, error) from error
+                raise _unreachable(access, error) from error
             finally:
                 if not answer.isclosed():  # there is more of it than is wanted
                     answer.close()
@@ -98,8 +102,8 @@ class Connection:
 
     def follow(self, path: str, query: Sequence[tuple[str, str]], *, quiet: float) -> Lines:
         """Return a watch as it goes on. It fails after ``quiet`` seconds without a word."""
-        client, answer = self._sent("WATCH", path, None, seconds=_HEADER_SECONDS, query=query)
-        return Lines(client, answer, quiet)
+        access, answer = self._sent("WATCH", path, None, seconds=_HEADER_SECONDS, query=query)
+        return Lines(access, answer, quiet)
 
     @contextmanager
     def _slot(self, seconds: float) -> Iterator[None]:
@@ -124,38 +128,50 @@ class Connection:
         *,
         seconds: float,
         query: Sequence[tuple[str, str]],
-    ) -> tuple[ApiClient, HTTPResponse]:
-        def send(client: ApiClient) -> tuple[ApiClient, HTTPResponse]:
+    ) -> tuple[Access, HTTPResponse]:
+        def send(access: Access) -> tuple[Access, HTTPResponse]:
             status = 0
             try:
-                answer = _response(client, verb, path, body, seconds=seconds, query=query)
+                answer = _response(access, verb, path, body, seconds=seconds, query=query)
                 status = answer.status
-                _check(client, answer)
+                _check(access, answer)
             finally:
                 self._on_answer(verb, _resource(path), status)
-            return client, answer.response
+            return access, answer.response
 
-        client = self._current()
+        access = self._current()
         try:
-            return send(client)
+            return send(access)
         except RefusedError as error:
             if error.status != HTTPStatus.UNAUTHORIZED:
                 raise
-        return send(self._current(instead_of=client))
+        return send(self._current(instead_of=access))
 
-    def _current(self, *, instead_of: ApiClient | None = None) -> ApiClient:
-        """Return the client, a new one if it is still the one that was refused."""
+    def _current(self, *, instead_of: Access | None = None) -> Access:
+        """Return the access, a new one if it is still the one that was refused."""
         with self._lock:
-            if self._client is None or self._client is instead_of:
-                self._client = self._connect()
-            return self._client
+            if self._access is None or self._access is instead_of:
+                self._access = self._connect()
+            elif self._access.stale:
+                self._access = self._renewed(self._access)
+            return self._access
+
+    def _renewed(self, old: Access) -> Access:
+        """Return what the changed files hold; what we have if that is of no use, perhaps yet."""
+        try:
+            return self._connect()
+        except CniError as error:
+            if self._complaint != str(error):
+                self._complaint = str(error)
+                _LOG.warning("%s is used as it was before: %s", old.name, error)
+            return old
 
 
 class Lines:
     """An answer that goes on, line by line. Used as context, which ends it."""
 
-    def __init__(self, client: ApiClient, answer: HTTPResponse, quiet: float) -> None:
-        self._client = client
+    def __init__(self, access: Access, answer: HTTPResponse, quiet: float) -> None:
+        self._access = access
         self._answer = answer
         connection = answer.connection
         self._socket = getattr(connection, "sock", None)  # gone if the answer is complete already
@@ -178,7 +194,7 @@ class Lines:
             try:
                 chunk = next(chunks, None)
             except (HTTPError, OSError) as error:
-                raise _unreachable(self._client, error) from error
+                raise _unreachable(self._access, error) from error
             if chunk is None:
                 return
             first, *others = chunk.split(b"\n")
@@ -198,71 +214,8 @@ class Lines:
                 return  # it is closed already
 
 
-def from_kubeconfig(path: str) -> ApiClient:
-    """Return a client for the current context of a kubeconfig."""
-    from kubernetes import config
-    from yaml import YAMLError
-
-    malformed = (config.ConfigException, YAMLError, ValueError, TypeError, AttributeError)
-    try:
-        client: ApiClient = config.new_client_from_config(config_file=path, persist_config=False)
-    except (OSError, *malformed) as error:
-        raise CniError(
-            Code.API_REFUSED,
-            f"failed to get context for the kubeconfig {path}: {error}",
-            "see that the file exists and names a cluster and a user",
-        ) from error
-    _check_server(client.configuration.host, path)
-    return _adjusted(client)
-
-
-def _check_server(server: object, path: str) -> None:
-    """Refuse what is no address of a server. A request to it would look like one that passes."""
-    from urllib3.exceptions import LocationValueError
-    from urllib3.util import parse_url
-
-    try:
-        url = parse_url(str(server))
-        usable = url.scheme in {"http", "https"} and bool(url.host)
-    except LocationValueError:
-        usable = False
-    if not usable:
-        raise CniError(
-            Code.API_REFUSED,
-            f"the kubeconfig {path} names {str(server)!r} as server, which is no address of one",
-            "write https://NAME-OR-ADDRESS:PORT",
-        )
-
-
-def from_service_account() -> ApiClient:
-    """Return a client for the service account of the pod that this process is in."""
-    from kubernetes import client, config
-
-    configuration = client.Configuration()
-    try:
-        config.load_incluster_config(client_configuration=configuration)
-    except config.ConfigException as error:
-        raise CniError(
-            Code.API_REFUSED,
-            f"there is a cluster in the environment, but no service account: {error}",
-            "set kubeconfig, or mount the service account's token",
-        ) from error
-    return _adjusted(client.ApiClient(configuration))
-
-
-def _adjusted(client: ApiClient) -> ApiClient:
-    """Switch the HTTP library's own repetitions off, which know no deadline.
-
-    Connections are kept for all that ask at once, and probed, as some die without a word.
-    """
-    client.configuration.retries = False
-    client.configuration.keep_alive = True
-    client.configuration.connection_pool_maxsize = PARALLEL + 4
-    return type(client)(client.configuration)
-
-
 def _response(
-    client: ApiClient,
+    access: Access,
     verb: str,
     path: str,
     body: JsonObject | None,
@@ -273,32 +226,34 @@ def _response(
     from kubernetes.client import ApiException
     from urllib3.exceptions import HTTPError
 
-    headers = {"Accept": "application/json", **_authorization(client)}
+    headers = {"Accept": "application/json", **_authorization(access)}
     if body is not None:
         headers["Content-Type"] = _MERGE_PATCH if verb == "PATCH" else "application/json"
-    request = client.param_serialize(
+    request = access.client.param_serialize(
         _METHODS.get(verb, verb), path, query_params=list(query), header_params=headers, body=body
     )
     try:
-        return client.call_api(*request, _request_timeout=seconds)
+        return access.client.call_api(*request, _request_timeout=seconds)
     except HTTPError as error:
-        raise _unreachable(client, getattr(error, "reason", error)) from error
+        raise _unreachable(access, getattr(error, "reason", error)) from error
     except UnicodeError as error:
         raise CniError(
             Code.API_REFUSED,
-            "the credential for the API server has characters that no token has",
-            "renew the token of the kubeconfig",
+            f"{access.name} has characters that no token has",
+            access.hint,
         ) from error
     except ApiException as error:  # what the client makes of errors of TLS
-        raise _unreachable(client, error.__context__) from error
+        raise _unreachable(access, error.__context__) from error
 
 
-def _authorization(client: ApiClient) -> dict[str, str]:
-    """Return the header with the client's token.
+def _authorization(access: Access) -> dict[str, str]:
+    """Return the header with the token, if that is what the access is by.
 
     The library would send it as it stands in a file, line end included, after a small ``bearer``.
     """
-    key: str | None = client.configuration.get_api_key_with_prefix("BearerToken", "authorization")
+    key: str | None = access.client.configuration.get_api_key_with_prefix(
+        "BearerToken", "authorization"
+    )
     words = key.split() if key else []
     return {"Authorization": f"Bearer {words[-1]}"} if words else {}
 
@@ -311,7 +266,7 @@ def _resource(path: str) -> str:
     return inner[0]
 
 
-def _check(client: ApiClient, answer: RESTResponse) -> None:
+def _check(access: Access, answer: RESTResponse) -> None:
     """Raise what an answer that is no success says."""
     from urllib3.exceptions import HTTPError
 
@@ -320,17 +275,31 @@ def _check(client: ApiClient, answer: RESTResponse) -> None:
     try:
         content = answer.read()
     except HTTPError as error:
-        raise _unreachable(client, error) from error
+        raise _unreachable(access, error) from error
     try:
         said = document.decode_object(content, "the API server's answer")
     except CniError:
         said = {}
+    if answer.status == HTTPStatus.UNAUTHORIZED:
+        raise _unauthorized(access, said)
     retry_after = answer.headers.get("Retry-After", "")
     raise refusal(
         {**said, "code": answer.status},
-        f"from {client.configuration.host}",
+        f"from {access.client.configuration.host}",
         float(retry_after) if retry_after.isdigit() else 0.0,
     )
+
+
+def _unauthorized(access: Access, said: JsonObject) -> CniError:
+    """Return the error that says which credential it is that is refused."""
+    refused = RefusedError(
+        Code.API_REFUSED,
+        f"{said.get('message') or 'no reason given'}"
+        f" (HTTP 401 from {access.client.configuration.host}): {access.name} is refused",
+        access.hint,
+    )
+    refused.status = HTTPStatus.UNAUTHORIZED
+    return refused
 
 
 def refusal(said: JsonObject, source: str, retry_after: float = 0.0) -> CniError:
@@ -349,12 +318,12 @@ def refusal(said: JsonObject, source: str, retry_after: float = 0.0) -> CniError
 
 
 _REFUSAL_HINTS: dict[int, str] = {
-    HTTPStatus.UNAUTHORIZED: "the API server refuses the credential of the kubeconfig: renew it",
+    HTTPStatus.UNAUTHORIZED: "renew the credential for the API server",
     HTTPStatus.FORBIDDEN: "grant the verb to the service account (docs/errors.md)",
 }
 
 
-def _unreachable(client: ApiClient, reason: BaseException | None) -> CniError:
+def _unreachable(access: Access, reason: BaseException | None) -> CniError:
     """Return the error for a request without an answer.
 
     Lost connections pass, even if they end while hands are shaken; certificates stay what they are.
@@ -366,7 +335,7 @@ def _unreachable(client: ApiClient, reason: BaseException | None) -> CniError:
     passing = not isinstance(reason, SSLError) or isinstance(reason.args[0], ssl.SSLEOFError)
     refused = RefusedError(
         Code.TRY_AGAIN_LATER if passing else Code.API_FAILURE,
-        f"the API server {client.configuration.host} cannot be reached: {reason}",
+        f"the API server {access.client.configuration.host} cannot be reached: {reason}",
         "see that the API server runs and its address and certificate are right",
     )
     refused.passing = passing

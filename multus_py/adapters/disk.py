@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from multus_py.adapters import atomic
 from multus_py.cni import names
 from multus_py.cni.errors import CniError, Code, NotFoundError
 from multus_py.cni.request import Attachment
@@ -232,23 +233,9 @@ def _read(path: str) -> bytes | None:
 
 
 def _write(path: str, content: bytes, mode: int = 0o600) -> None:
-    """Write a file that is there completely, or not at all, whatever happens meanwhile."""
-    directory = os.path.dirname(path)
-    temporary = _temporary(path)
     with _io("write", path):
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        try:
-            with open(temporary, "wb", opener=_private) as file:
-                file.write(content)
-                file.flush()
-                os.fchmod(file.fileno(), mode)
-                os.fsync(file.fileno())
-            os.rename(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
-        _sync_directory(directory)
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        atomic.write(path, content, mode=mode, temporary=_temporary(path))
 
 
 def _delete(path: str) -> None:
@@ -272,18 +259,6 @@ def _temporary(path: str) -> str:
     """Return where a file is prepared: always the same place, so that nothing piles up."""
     directory, name = os.path.split(path)
     return os.path.join(directory, f".{name}.new")
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-
-
-def _sync_directory(directory: str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from multus_py.cni import names
 from multus_py.cni.errors import CniError, Code
@@ -22,9 +22,11 @@ from multus_py.core import mishaps
 from multus_py.core.ports import PluginExit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from multus_py.core.ports import PluginCall
+
+T = TypeVar("T")
 
 _STDERR_LIMIT = 256 * 1024
 _CHUNK = 64 * 1024
@@ -121,10 +123,9 @@ def _spawned(path: str, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
     Descriptors marked as inheritable stay open in it: a container's lock is held by those who work
     under it, also when this process is killed.
     """
-    deadline = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            return subprocess.Popen(  # noqa: S603 - to run plugins is what this is for
+    try:
+        return once_written(
+            lambda: subprocess.Popen(  # noqa: S603 - to run plugins is what this is for
                 [path],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -133,9 +134,24 @@ def _spawned(path: str, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
                 process_group=0,
                 close_fds=False,
             )
+        )
+    except OSError as error:
+        raise mishaps.unexecutable(f"cannot execute {path}: {error.strerror}") from error
+
+
+def once_written(execute: Callable[[], T]) -> T:
+    """Execute a file that may be busy with being written, and is waited for then.
+
+    One that was written a moment ago may still be open in a process that was forked meanwhile
+    (execve(2), ETXTBSY). Raises ``OSError``.
+    """
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            return execute()
         except OSError as error:
             if error.errno != errno.ETXTBSY or time.monotonic() > deadline:
-                raise mishaps.unexecutable(f"cannot execute {path}: {error.strerror}") from error
+                raise
         time.sleep(0.1)
 
 

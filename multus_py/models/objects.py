@@ -61,11 +61,30 @@ class Pod:
     ref: ObjectRef
     uid: str
     annotations: Mapping[str, str]
+    by_runtime: bool = False
+    """Whether the runtime alone vouches for it, as nobody else can be asked."""
 
     @property
     def static(self) -> bool:
         """Whether the object mirrors a pod from a file, which the runtime knows by another UID."""
         return self.annotations.get(CONFIG_SOURCE, "api") != "api"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node, as events are told of it."""
+
+    name: str
+
+    @property
+    def uid(self) -> str:
+        """What the kubelet gives for one in its own events, and what is looked for."""
+        return self.name
+
+    @property
+    def ref(self) -> ObjectRef:
+        """Where events of what has no namespace are."""
+        return ObjectRef("default", self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,10 @@ _HARDWARE_ADDRESS = re.compile(
 )
 
 
+POD_ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
+"""The capability by which containerd and CRI-O pass the annotations of the pod."""
+
+
 class PortMapping(Decoded):
     """A port of the host that leads to one of the pod."""
 
@@ -73,6 +77,8 @@ class RuntimeConfig(Decoded):
     infiniband_guid: str = Field(default="", alias="infinibandGUID")
     device_id: str = Field(default="", alias="deviceID")
     device_info_file: str = Field(default="", alias="CNIDeviceInfoFile")
+    pod_annotations: dict[str, str] | None = Field(default=None, alias=POD_ANNOTATIONS)
+    """None if the runtime does not pass them; they may be large, so they are no common argument."""
 
     def capability_args(self) -> JsonObject:
         """Return the values on offer by capability, without those that say nothing."""

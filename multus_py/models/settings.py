@@ -6,12 +6,13 @@ hold for every request, over what the runtime passes. ``docs/daemon.md`` says wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from multus_py.cni import document
+from multus_py.cni import document, version
 from multus_py.cni.errors import CniError, Code, located
+from multus_py.models import durations
 from multus_py.models.config import LogOptions
 from multus_py.models.decoding import Decoded, decoded
 
@@ -29,6 +30,10 @@ _SHARED = frozenset({"readinessindicatorfile", "requesttimeout"})
 """Keys that both the daemon and the plugin read."""
 
 
+SHORTEST_LIFE = 600
+"""Seconds of a certificate's: API servers take no request for less."""
+
+
 class PerNodeCertificate(Decoded):
     """A certificate of the daemon's own, as Multus has it."""
 
@@ -36,6 +41,24 @@ class PerNodeCertificate(Decoded):
     bootstrap_kubeconfig: str = Field(default="", alias="bootstrapKubeconfig")
     cert_dir: str = Field(default="", alias="certDir")
     cert_duration: str = Field(default="10m", alias="certDuration")
+
+    @property
+    def seconds(self) -> float:
+        """How long a certificate shall live."""
+        return durations.seconds(self.cert_duration)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.enabled:
+            for key, value in (
+                ("bootstrapKubeconfig", self.bootstrap_kubeconfig),
+                ("certDir", self.cert_dir),
+            ):
+                if not value:
+                    raise ValueError(f"{key} is not set")
+            if self.seconds < SHORTEST_LIFE:
+                raise ValueError("certDuration should be 10m or more")
+        return self
 
 
 class Settings(Decoded):
@@ -60,6 +83,7 @@ class Settings(Decoded):
     multus_config_file: str = Field(default="auto", alias="multusConfigFile")
     multus_master_cni: str = Field(default="", alias="multusMasterCNI")
     multus_autoconfig_dir: str = Field(default="", alias="multusAutoconfigDir")
+    cni_version: str = Field(default="", alias="cniVersion")
     cni_config_dir: str = Field(default="/etc/cni/net.d", alias="cniConfigDir")
     force_cni_version: bool = Field(default=False, alias="forceCNIVersion")
     override_network_name: bool = Field(default=False, alias="overrideNetworkName")
@@ -76,6 +100,13 @@ class Settings(Decoded):
     kubernetes: bool = True
     """Whether there is a cluster. Without one pods get the networks of the configuration only."""
 
+    @property
+    def logging(self) -> JsonObject:
+        """The keys of logging that are set, for a plugin that logs as the daemon does."""
+        keys = {"log_file", "log_level", "log_to_stderr", "log_options"} & self.model_fields_set
+        written: JsonObject = self.model_dump(include=keys, by_alias=True)
+        return written
+
     def in_flight(self, cores: int) -> int:
         """Return how many requests may run plugins at once."""
         return self.max_in_flight or self.connection_limit or max(4, 2 * cores)
@@ -91,6 +122,12 @@ def parse(raw: bytes | str) -> tuple[Settings, JsonObject]:
                 Code.INVALID_CONFIGURATION,
                 "chrootDir is not supported: plugins run on the host, by the shim",
                 "remove the key, and the host's file system from the daemon's container",
+            )
+        if settings.cni_version and settings.cni_version not in version.SUPPORTED:
+            raise CniError(
+                Code.INVALID_CONFIGURATION,
+                f"cniVersion {settings.cni_version!r} is not supported",
+                f"use one out of {', '.join(version.SUPPORTED)}, or remove the key",
             )
         return settings, _for_requests(value)
 

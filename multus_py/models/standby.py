@@ -17,7 +17,10 @@ class Standby(Decoded):
     kubernetes: bool = True
     """Whether the daemon's pods have a cluster, which then has to be asked."""
     kubeconfig: str = ""
-    """Path of credentials for it; nothing if the daemon has not been able to leave any."""
+    """Path of credentials for it; nothing if the daemon has not been able to leave any.
+
+    A relative one begins at this file's directory, which daemons may see under another path.
+    """
     over: dict[str, Any] = {}
     """Keys of the plugin's configuration that hold for every request."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from multus_py.adapters import connection
+from multus_py.adapters import credentials
 from multus_py.adapters.connection import Connection, RefusedError
 from multus_py.cni.errors import CniError, Code, NotFoundError
 from tests.processes import PATIENCE, eventually
@@ -16,8 +16,7 @@ from tests.processes import PATIENCE, eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kubernetes.client import ApiClient
-
+    from multus_py.adapters.credentials import Access
     from tests.kubeapi import KubeApi
 
 WEB = "/api/v1/namespaces/default/pods/web"
@@ -31,9 +30,9 @@ class Clients:
         self.kubeconfig = kubeconfig
         self.made = 0
 
-    def connect(self) -> ApiClient:
+    def connect(self) -> Access:
         self.made += 1
-        return connection.from_kubeconfig(str(self.kubeconfig))
+        return credentials.from_kubeconfig(str(self.kubeconfig))
 
 
 @pytest.fixture
@@ -51,12 +50,13 @@ def test_many_threads_renew_a_refused_credential_once(
 ) -> None:
     link = Connection(clients.connect)
     link.ask("GET", WEB, seconds=PATIENCE)
-    kubeapi.token = "the-second-token"
-    (tmp_path / "token").write_text("the-second-token")
-    kubeapi.fault("GET", delay=0.3, times=10)  # so that all are refused before one is renewed
+    kubeapi.fault("GET", delay=0.5, times=10)  # so that all are refused before one is renewed
     with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(lambda _: link.ask("GET", WEB, seconds=PATIENCE), range(10)))
-    assert [name(answer) for answer in answers] == ["web"] * 10
+        asking = [pool.submit(link.ask, "GET", WEB, seconds=PATIENCE) for _ in range(10)]
+        eventually(lambda: len(kubeapi.requests) == 11)
+        kubeapi.token = "the-second-token"
+        (tmp_path / "token").write_text("the-second-token")
+        assert [name(answer.result()) for answer in asking] == ["web"] * 10
     assert clients.made == 2
 
 
@@ -183,7 +183,7 @@ def test_what_is_no_server_is_refused_before_it_is_asked(
 ) -> None:
     path = with_server(kubeapi, tmp_path, server)
     with pytest.raises(CniError) as caught:
-        connection.from_kubeconfig(path)
+        credentials.from_kubeconfig(path)
     assert caught.value.code == Code.API_REFUSED
     assert path in caught.value.cause
 
@@ -192,14 +192,14 @@ def test_what_is_no_server_is_refused_before_it_is_asked(
     "server", ["https://10.0.0.1", "https://[fd00::1]:6443", "http://api:80/k8s"]
 )
 def test_every_form_of_a_server_is_one(kubeapi: KubeApi, tmp_path: Path, server: str) -> None:
-    client = connection.from_kubeconfig(with_server(kubeapi, tmp_path, server))
+    client = credentials.from_kubeconfig(with_server(kubeapi, tmp_path, server)).client
     assert client.configuration.host == server
 
 
 def test_a_token_that_is_none_is_refused_in_plain_words(kubeapi: KubeApi, tmp_path: Path) -> None:
     kubeapi.token = "\u2713"
     path = str(kubeapi.kubeconfig(tmp_path))
-    asking = Connection(lambda: connection.from_kubeconfig(path))
+    asking = Connection(lambda: credentials.from_kubeconfig(path))
     with pytest.raises(CniError) as caught:
         asking.ask("GET", "/api/v1/namespaces/default/pods/web", seconds=PATIENCE)
     assert caught.value.code == Code.API_REFUSED

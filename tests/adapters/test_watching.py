@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from multus_py.adapters import connection, watching
+from multus_py.adapters import credentials, watching
 from multus_py.adapters.connection import Connection
 from multus_py.adapters.watching import Pace, Watch
 from multus_py.models import objects
@@ -68,7 +68,7 @@ class Watches:
 @pytest.fixture
 def watches(kubeapi: KubeApi, tmp_path: Path) -> Iterator[Watches]:
     kubeconfig = kubeapi.kubeconfig(tmp_path, files=True)
-    made = Watches(Connection(lambda: connection.from_kubeconfig(str(kubeconfig))))
+    made = Watches(Connection(lambda: credentials.from_kubeconfig(str(kubeconfig))))
     yield made
     made.stop()
 
@@ -355,7 +355,7 @@ def test_a_credential_that_changes_is_read_again(
     (tmp_path / "token").write_text("the-second-token\n")
     kubeapi.interrupt(dropped=True)
     followed(kubeapi, watch, "after")
-    assert len(kubeapi.asked(WATCH)) == 3
+    assert len(kubeapi.asked(WATCH)) == 2
     assert len(kubeapi.asked(LIST)) == 1
 
 

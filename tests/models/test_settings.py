@@ -39,7 +39,12 @@ def test_the_keys_of_multus_are_understood() -> None:
         socketDir="/host/run/multus/",
         metricsPort=9091,
         connectionLimit=7,
-        perNodeCertificate={"enabled": True, "certDuration": "24h"},
+        perNodeCertificate={
+            "enabled": True,
+            "bootstrapKubeconfig": "/var/lib/kubelet/kubeconfig",
+            "certDir": "/etc/cni/multus/certs",
+            "certDuration": "24h",
+        },
     )
     assert (read.log_level, read.log_to_stderr) == ("debug", False)
     assert (read.socket_dir, read.metrics_port) == ("/host/run/multus/", 9091)
@@ -92,6 +97,11 @@ def test_the_daemons_key_wins_whatever_its_case() -> None:
     }
 
 
+def certificate(**keys: str) -> str:
+    whole = {"enabled": True, "bootstrapKubeconfig": "/k", "certDir": "/c", **keys}
+    return json.dumps({"perNodeCertificate": whole})
+
+
 @pytest.mark.parametrize(
     ("raw", "code", "words"),
     [
@@ -105,6 +115,11 @@ def test_the_daemons_key_wins_whatever_its_case() -> None:
         ('{"requestTimeout": 1}', Code.INVALID_CONFIGURATION, "requestTimeout"),
         ('{"perNodeCertificate": []}', Code.INVALID_CONFIGURATION, "perNodeCertificate"),
         ('{"chrootDir": "/hostroot"}', Code.INVALID_CONFIGURATION, "chrootDir"),
+        ('{"cniVersion": "0.3.7"}', Code.INVALID_CONFIGURATION, "cniVersion"),
+        (certificate(certDir=""), Code.INVALID_CONFIGURATION, "certDir is not set"),
+        (certificate(bootstrapKubeconfig=""), Code.INVALID_CONFIGURATION, "bootstrapKubeconfig"),
+        (certificate(certDuration="9m59s"), Code.INVALID_CONFIGURATION, "10m or more"),
+        (certificate(certDuration="a day"), Code.INVALID_CONFIGURATION, "no duration like 10m"),
     ],
 )
 def test_a_wrong_configuration_is_named(raw: str, code: Code, words: str) -> None:

@@ -1,0 +1,40 @@
+"""Writing files that are there completely or not at all, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+
+def write(path: str, content: bytes, *, mode: int = 0o600, temporary: str = "") -> None:
+    """Write a file, synced before it gets its name. It replaces what was there.
+
+    It is prepared as ``temporary``, in the same directory; that is a name of this process's own
+    unless the caller knows that nobody else prepares the same file. Raises ``OSError``.
+    """
+    temporary = temporary or f"{path}.{os.getpid()}"
+    try:
+        with open(temporary, "wb", opener=_private) as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    sync_directory(os.path.dirname(path))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def sync_directory(directory: str) -> None:
+    """Wait until the names in a directory would survive a power cut. Raises ``OSError``."""
+    descriptor = os.open(directory or os.curdir, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
