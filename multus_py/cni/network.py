@@ -66,6 +66,12 @@ class NetworkConfig:
         whole = {**self.document, "plugins": list(plugins)} if self.chained else plugins[0]
         return replace(self, plugins=plugins, document=whole, written=whole)
 
+    def declares(self, capability: str) -> bool:
+        """Tell whether any of the plugins wants the values of a capability."""
+        return any(
+            (plugin.get("capabilities") or {}).get(capability) is True for plugin in self.plugins
+        )
+
     def stdin(
         self,
         plugin: JsonObject,

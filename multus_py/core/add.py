@@ -91,7 +91,10 @@ class _Addition:
         return result
 
     def _publish(self) -> None:
-        """Write the network-status. A pod that is gone by now needs none: its DEL follows."""
+        """Write the network-status. A pod that is gone by now needs none: its DEL follows.
+
+        A pod that had to start without anybody being asked has to start without one as well.
+        """
         if self._pod is None or self._session.cluster is None:
             return
         annotation = netstatus.annotation(self._attachments.statuses())
@@ -101,3 +104,7 @@ class _Addition:
             self._session.cluster.publish_status(self._pod, annotation)
         except NotFoundError:
             _LOG.info("pod %s was deleted while it was attached", self._pod.ref)
+        except CniError as error:
+            if not self._pod.by_runtime:
+                raise
+            _LOG.error("pod %s has no network-status: %s", self._pod.ref, error)

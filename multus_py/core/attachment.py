@@ -23,8 +23,8 @@ from multus_py.models.netstatus import NetworkStatus
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from multus_py.cni.document import JsonObject
     from multus_py.cni.result import Result
+    from multus_py.core.ports import Store
     from multus_py.core.release import Failure
     from multus_py.core.session import Session
     from multus_py.models.delegate import Delegate
@@ -87,12 +87,7 @@ class Attachments:
     def statuses(self) -> list[NetworkStatus]:
         """Return what the network-status tells about each network that is attached."""
         return [
-            NetworkStatus(
-                name=started.delegate.name,
-                result=started.result.current,
-                default=started.delegate.master,
-                device_info=self._device_info(started.delegate),
-            )
+            status(started.delegate, started.result, self._session.store)
             for started in self._started
             if started.result
         ]
@@ -113,10 +108,6 @@ class Attachments:
         if delegate.device_info_file and delegate.resource_name and delegate.device_id:
             source = device.plugin_info_file(delegate.resource_name, delegate.device_id)
             self._session.store.copy_device_info(source, delegate.device_info_file)
-
-    def _device_info(self, delegate: Delegate) -> JsonObject | None:
-        path = delegate.device_info_file
-        return self._session.store.read_device_info(path) if path else None
 
     def _cache(self, started: _Started, result: Result) -> None:
         request, delegate = self._session.request, started.delegate
@@ -143,3 +134,14 @@ class Attachments:
             source = f" from {delegate.name}" if delegate.name else ""
             message = f"Add {delegate.ifname} [{addresses}]{source}"
             self._session.cluster.emit(self._pod, Event("Normal", "AddedInterface", message))
+
+
+def status(delegate: Delegate, result: Result, store: Store) -> NetworkStatus:
+    """Return what the network-status says of an attachment."""
+    path = delegate.device_info_file
+    return NetworkStatus(
+        name=delegate.name,
+        result=result.current,
+        default=delegate.master,
+        device_info=store.read_device_info(path) if path else None,
+    )

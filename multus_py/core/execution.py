@@ -203,7 +203,7 @@ class Executor:
         places = [f"network {delegate.label}"]
         if delegate.ifname:
             places.append(f"interface {delegate.ifname}")
-        return located(*places, f"plugin {plugin['type']}")
+        return located(*places, f"plugin {plugin['type']}{_parent(plugin)}")
 
     @staticmethod
     def _previous(delegate: Delegate, last: Result | None) -> JsonObject | None:
@@ -212,6 +212,12 @@ class Executor:
         if last is None or not version.passes_previous_result(wanted):
             return None
         return last.as_version(wanted).document
+
+
+def _parent(plugin: JsonObject) -> str:
+    """Return the parent link of a plugin's network for a message: plugins say "Link not found"."""
+    master = plugin.get("master")
+    return f" (master {master})" if isinstance(master, str) and master else ""
 
 
 def _nothing_owed(errors: Sequence[CniError]) -> NothingOwedError:

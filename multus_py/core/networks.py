@@ -19,10 +19,12 @@ from multus_py.core.ports import Event
 from multus_py.models import cached, device, objects, selection
 from multus_py.models.delegate import Delegate
 from multus_py.models.objects import ObjectRef
+from multus_py.models.requests import POD_ANNOTATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from multus_py.cni.document import JsonObject
     from multus_py.cni.network import NetworkConfig
     from multus_py.core.devices import Allocation
     from multus_py.core.ports import Cluster
@@ -85,6 +87,19 @@ def additional(session: Session, delegate: Delegate) -> Delegate:
     """Return a delegate that is not the pod's first one, complete; it names its interface."""
     _refuse_recursion(session, delegate)
     return _completed(session, 1, delegate)
+
+
+def offered(session: Session, delegate: Delegate, *, master: bool) -> JsonObject:
+    """Return the values by capability that a delegate's plugins may declare."""
+    runtime_config = session.config.runtime_config
+    values = runtime_config.capability_args()
+    if runtime_config.pod_annotations and delegate.network.declares(POD_ANNOTATIONS):
+        values[POD_ANNOTATIONS] = runtime_config.pod_annotations
+    if not master:
+        values |= delegate.requests.capability_args()
+        if delegate.device_id:
+            values["deviceID"] = delegate.device_id
+    return values
 
 
 def _sources(cluster: Cluster, allocation: Allocation | None = None) -> _Sources:
@@ -236,11 +251,7 @@ def _completed(session: Session, index: int, delegate: Delegate) -> Delegate:
     master = index == 0
     own_name = session.request.ifname if master else f"net{index}"
     ifname = delegate.requests.ifname or own_name
-    capability_args = session.config.runtime_config.capability_args()
-    if not master:
-        capability_args |= delegate.requests.capability_args()
-        if delegate.device_id:
-            capability_args["deviceID"] = delegate.device_id
+    capability_args = offered(session, delegate, master=master)
     if capability_args.get("deviceID"):
         capability_args["CNIDeviceInfoFile"] = device.delegate_info_file(
             delegate.name, session.request.container_id, ifname

@@ -1,15 +1,24 @@
-"""Finding the pod that a request is about, and making sure that it is this one."""
+"""Finding the pod that a request is about, and making sure that it is this one.
+
+Where the cluster cannot be asked, a runtime that passes the pod's annotations is believed: a pod
+that asked for nothing starts then, and one whose networks are known gets them. With a runtime that
+passes none, a node that was left without daemon and credential would never start a pod again; there
+pods are taken for such that ask for nothing.
+"""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from multus_py.cni import arguments
 from multus_py.cni.errors import CniError, Code, NotFoundError
+from multus_py.models.objects import Pod
 
 if TYPE_CHECKING:
     from multus_py.core.session import Session
-    from multus_py.models.objects import Pod
+
+_LOG = logging.getLogger(__name__)
 
 
 def find(session: Session) -> Pod | None:
@@ -36,6 +45,10 @@ def find(session: Session) -> Pod | None:
             f"pod {ref.name} is not known to the API server ({error.cause})",
             "the runtime tries again; a pod that was deleted needs nothing",
         ) from error
+    except CniError as error:
+        if told := _told_by_runtime(session, error):
+            return told
+        raise
     _check_uid(session, pod)
     return pod
 
@@ -46,6 +59,20 @@ def find_for_release(session: Session) -> Pod | None:
         return find(session)
     except CniError:
         return None
+
+
+def _told_by_runtime(session: Session, error: CniError) -> Pod | None:
+    """Return the pod as far as it is known without the cluster, which has failed."""
+    annotations = session.config.runtime_config.pod_annotations
+    if annotations is not None:
+        _LOG.warning("%s is known by what the runtime says of it: %s", session.place, error)
+    elif session.abandoned and error.code == Code.API_REFUSED:
+        _LOG.error("%s is taken for one that asks for no networks: %s", session.place, error)
+        annotations = {}
+    else:
+        return None
+    uid = session.arguments.get(arguments.POD_UID)
+    return Pod(session.pod_ref, uid, annotations, by_runtime=True)
 
 
 def _check_uid(session: Session, pod: Pod) -> None:

@@ -150,11 +150,7 @@ def _completed(session: Session, delegate: Delegate, cached: CachedResult | None
 
     Multus 4.3 shortens the configuration of a file-based list there; the cache has it whole.
     """
-    capability_args = session.config.runtime_config.capability_args()
-    if not delegate.master:
-        capability_args |= delegate.requests.capability_args()
-        if delegate.device_id:
-            capability_args["deviceID"] = delegate.device_id
+    capability_args = networks.offered(session, delegate, master=delegate.master)
     whole = delegate.network
     if cached and cached.config and whole.chained and cached.config.types == whole.types:
         whole = cached.config

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from multus_py.core import attachment
 from multus_py.models import netstatus
-from multus_py.models.netstatus import NetworkStatus
 
 if TYPE_CHECKING:
     from multus_py.core.inventory import Entry
     from multus_py.core.ports import Store
-    from multus_py.models.delegate import Delegate
 
 
 def annotation(entry: Entry, store: Store) -> str:
@@ -24,14 +23,9 @@ def annotation(entry: Entry, store: Store) -> str:
     undone = any(delegate.begun is not None for delegate in record.delegates)
     if undone or len(entry.attached) < len(record.delegates):
         return ""
-    return netstatus.annotation([_status(entry, one, store) for one in record.delegates])
-
-
-def _status(entry: Entry, delegate: Delegate, store: Store) -> NetworkStatus:
-    path = delegate.device_info_file
-    return NetworkStatus(
-        name=delegate.name,
-        result=entry.result_of(delegate).result.current,
-        default=delegate.master,
-        device_info=store.read_device_info(path) if path else None,
+    return netstatus.annotation(
+        [
+            attachment.status(delegate, entry.result_of(delegate).result, store)
+            for delegate in record.delegates
+        ]
     )

@@ -30,6 +30,8 @@ class Session:
     budget: Budget
     keeps_pending: bool = False
     """Whether somebody goes on with a release after the runtime was told that it is done."""
+    abandoned: bool = False
+    """Whether the node's daemon is gone, and not merely being restarted."""
 
     @property
     def pod_ref(self) -> ObjectRef:

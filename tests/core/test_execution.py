@@ -10,6 +10,7 @@ from multus_py.cni.errors import CniError, Code
 from multus_py.core import add
 from multus_py.core.ports import PluginExit
 from tests.core.test_add import a_node
+from tests.fakes import single
 
 
 def ended(status: int, stdout: bytes = b"", stderr: bytes = b"") -> CniError:
@@ -27,6 +28,16 @@ def test_message_and_details_of_the_plugin_are_the_cause() -> None:
 
     assert (error.code, error.cause.partition(" (not undone")[0]) == (7, "no; pool is empty")
     assert error.where == ("network default/one", "interface net1", "plugin one")
+
+
+def test_the_parent_link_is_named_as_plugins_say_link_not_found() -> None:
+    node = a_node()
+    node.network("default/vlan", single("one", master="absent0"))
+    node.pod(networks="vlan")
+    said = b'{"code": 999, "msg": "Link not found"}'
+    node.host.plugins["one"] = lambda _: PluginExit(status=1, stdout=said, stderr=b"")
+    with pytest.raises(CniError, match=r"plugin one \(master absent0\): Link not found"):
+        add.add(node.session())
 
 
 @pytest.mark.parametrize(
