@@ -14,13 +14,24 @@ Container runtimes call it with CNI_COMMAND set; multus-py --help is for people.
 CNI protocol versions supported: {}
 """
 
+_COMMANDS = {
+    "entrypoint.sh": "thin-entrypoint",
+    "thin_entrypoint": "thin-entrypoint",
+    "install_multus": "install-multus",
+    "kubeconfig_generator": "kubeconfig-generator",
+    "cert-approver": "cert-approver",
+    "multus-daemon": "daemon",
+}
+"""Programs of Multus's images, which are links to this one in ours, and what they are here."""
+
 
 def main() -> int:
     """Be the plugin, the command line, or an explanation; return the exit code."""
-    if len(sys.argv) > 1:
+    name = _COMMANDS.get(sys.argv[0].rpartition("/")[2], "")
+    if name or len(sys.argv) > 1:
         from multus_py.cli import commands
 
-        return commands.main()
+        return commands.main(name)
     command = os.environ.get("CNI_COMMAND")
     if command and command != "VERSION":
         from multus_py import inprocess

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from multus_py import output
 from multus_py.adapters import locks, logfile
+from multus_py.adapters.absent import AbsentCluster
 from multus_py.adapters.disk import Disk
 from multus_py.adapters.localhost import LocalHost
 from multus_py.cni import arguments, document, request
@@ -28,9 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
-    from kubernetes.client import ApiClient
-
     from multus_py.adapters.apiserver import ApiServer
+    from multus_py.adapters.credentials import Access
     from multus_py.adapters.manifests import Manifests
     from multus_py.cni.document import JsonObject
     from multus_py.cni.request import Request
@@ -74,23 +74,35 @@ def _answer(asked: Request, environ: Mapping[str, str]) -> JsonObject | None:
     left = _standby(environ)
     config = configuration.parse(configuration.overlaid(asked.config, left.over if left else {}))
     logfile.configure(config)
+    named = arguments.parse(asked.args)
     cluster = _cluster(config, environ, left)
-    if cluster is None and left and left.kubernetes and asked.command == "ADD":
-        raise _without_daemon()
+    if isinstance(cluster, AbsentCluster) and not named.get(arguments.POD_NAME):
+        cluster = None  # whoever calls is no kubelet
     session = Session(
         request=asked,
         config=config,
-        arguments=arguments.parse(asked.args),
+        arguments=named,
         host=LocalHost(environ, own_executables=frozenset({os.path.realpath(sys.argv[0])})),
         cluster=cluster,
         store=Disk(config.cni_dir, lock=locks.held),
         budget=Budget(time.monotonic, config.request_timeout),
+        abandoned=_abandoned(environ),
     )
     try:
         return answer.to(session)
     finally:
         if cluster:
             cluster.close()
+
+
+def _abandoned(environ: Mapping[str, str]) -> bool:
+    """Tell whether the daemon that was not reached is gone for good, by all that can be seen."""
+    directory = environ.get(_SOCKET_DIRECTORY)
+    if not directory:
+        return False
+    from multus_py.adapters import presence  # milliseconds for a socket that others do not need
+
+    return presence.missed(directory) >= presence.GONE_SECONDS
 
 
 def _standby(environ: Mapping[str, str]) -> Standby | None:
@@ -109,22 +121,29 @@ def _standby(environ: Mapping[str, str]) -> Standby | None:
 
 def _cluster(
     config: MultusConfig, environ: Mapping[str, str], left: Standby | None
-) -> ApiServer | Manifests | None:
+) -> ApiServer | Manifests | AbsentCluster | None:
     """Return the cluster that configuration, daemon or, inside a pod, environment names."""
     if config.manifests:
         from multus_py.adapters.manifests import Manifests  # for tests and trials
 
         return Manifests(config.manifests, status_directory=config.status_dir)
     in_cluster = environ.get("KUBERNETES_SERVICE_HOST") and environ.get("KUBERNETES_SERVICE_PORT")
-    kubeconfig = config.kubeconfig or (left.kubeconfig if left else "")
+    kubeconfig = config.kubeconfig
+    if not kubeconfig and left and left.kubeconfig:
+        kubeconfig = os.path.join(environ[_SOCKET_DIRECTORY], left.kubeconfig)
     if not kubeconfig and not in_cluster:
-        return None
-    from multus_py.adapters import apiserver, connection, kubelet  # stand-alone has none of them
+        return AbsentCluster(_without_daemon()) if left and left.kubernetes else None
+    from multus_py.adapters import (  # stand-alone has none of them
+        apiserver,
+        connection,
+        credentials,
+        kubelet,
+    )
 
-    def connect() -> ApiClient:
+    def connect() -> Access:
         if kubeconfig:
-            return connection.from_kubeconfig(kubeconfig)
-        return connection.from_service_account()
+            return credentials.from_kubeconfig(kubeconfig)
+        return credentials.from_service_account(environ)
 
     return apiserver.ApiServer(
         connection.Connection(connect),
@@ -136,7 +155,7 @@ def _cluster(
 def _without_daemon() -> CniError:
     """Return the error for a pod whose networks nobody can be asked for."""
     return CniError(
-        Code.TRY_AGAIN_LATER,
+        Code.API_REFUSED,
         "the daemon of multus-py has not been up on this node, so the pod's networks are unknown",
         "see why its pod does not run; or name a kubeconfig in the CNI configuration",
     )

@@ -1,17 +1,22 @@
-"""The file that container runtimes execute on a node with a daemon.
+"""The files that container runtimes execute: texts that name an interpreter and hand over.
 
-It names an interpreter, says where everything is, and hands over to :mod:`multus_py.shim`. All that
-could be looked up is written into it, so that a start costs nothing but the interpreter's own.
+:func:`text` is that of a node with a daemon, for :mod:`multus_py.shim`. All that could be looked up
+is written into it, so that a start costs nothing but the interpreter's own. :func:`leaving_text` is
+what is left of it on a node that is being left, :func:`passthru_text` the plugin beside it.
 """
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+
+from multus_py.adapters import atomic
+from multus_py.cni.errors import CniError, Code
+
+_MARK = "# multus-py: executed by the container runtime; multus-py install writes this file anew."
 
 _TEXT = """\
-#!{interpreter} -IS
-# multus-py: executed by the container runtime; multus-py install writes this file anew.
+{first}
+{mark}
 import sys
 
 sys.path.insert(0, {library!r})
@@ -26,6 +31,37 @@ shim.main(
     patience={patience!r},
 )
 """
+
+_LEAVING_TEXT = """\
+{first}
+{mark}
+# The node is being left: this goes when the last attachment is released.
+import os
+import sys
+
+sys.path.insert(0, {library!r})
+os.environ["MULTUS_PY_SOCKET_DIR"] = {socket_dir!r}
+
+from multus_py import leaving
+from multus_py.__main__ import main
+
+sys.exit(leaving.main(main, lib_dir={lib_dir!r}))
+"""
+
+_PASSTHRU_TEXT = """\
+{first}
+{mark}
+import sys
+
+sys.path.insert(0, {library!r})
+
+from multus_py import passthru
+
+sys.exit(passthru.main())
+"""
+
+_FIRST_LINE_LIMIT = 255
+"""Bytes that the kernel reads of it."""
 
 PATIENCE = 5.0
 """Seconds: a daemon that is being restarted is there again by then."""
@@ -47,7 +83,8 @@ def text(
     does its job alone.
     """
     return _TEXT.format(
-        interpreter=interpreter,
+        first=_first_line(interpreter, "-IS"),
+        mark=_MARK,
         library=library,
         socket=socket,
         directories=directories,
@@ -57,20 +94,41 @@ def text(
     )
 
 
-def write(launcher: str, content: str) -> None:
-    """Write the file, executable and complete from the first moment."""
-    made = f"{launcher}.{os.getpid()}"
-    try:
-        with open(made, "w", encoding="utf-8") as file:
-            file.write(content)
-            os.fchmod(file.fileno(), 0o755)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(made, launcher)
-    except OSError:
-        with suppress(FileNotFoundError):
-            os.unlink(made)
-        raise
+def leaving_text(*, interpreter: str, library: str, socket_dir: str, lib_dir: str) -> str:
+    """Return the content of the file that stays for attachments, and then removes the rest."""
+    return _LEAVING_TEXT.format(
+        first=_first_line(interpreter, "-I"),
+        mark=_MARK,
+        library=library,
+        socket_dir=socket_dir,
+        lib_dir=lib_dir,
+    )
+
+
+def passthru_text(*, interpreter: str, library: str) -> str:
+    """Return the content of the plugin ``passthru`` (:mod:`multus_py.passthru`)."""
+    return _PASSTHRU_TEXT.format(first=_first_line(interpreter, "-IS"), mark=_MARK, library=library)
+
+
+def is_ours(content: bytes) -> bool:
+    """Tell whether a file with this content is one of these."""
+    return content.startswith(b"#!") and content.split(b"\n", 2)[1:2] == [_MARK.encode()]
+
+
+def _first_line(interpreter: str, option: str) -> str:
+    line = f"#!{interpreter} {option}"
+    if interpreter.split() != [interpreter] or len(os.fsencode(line)) > _FIRST_LINE_LIMIT:
+        raise CniError(
+            Code.INVALID_CONFIGURATION,
+            f"the kernel executes no script whose interpreter is {interpreter}",
+            "install to a directory with a short path without white space",
+        )
+    return line
+
+
+def write(launcher: str, content: str, *, temporary: str = "") -> None:
+    """Write the file, executable and complete from the first moment; see :func:`atomic.write`."""
+    atomic.write(launcher, content.encode(), mode=0o755, temporary=temporary)
 
 
 def package_directory() -> str:

@@ -95,8 +95,10 @@ class Shim:
                 self._ask(connection)
             except (FileNotFoundError, NotADirectoryError):
                 return None
-            except (wire.LostError, OSError):
+            except (wire.LostError, OSError) as error:
                 connection.close()
+                if isinstance(error, OSError) and error.errno is None:
+                    return None  # the path is longer than that of any socket
                 time.sleep(_RETRY_SECONDS)
             else:
                 connection.settimeout(REQUEST_SECONDS)

@@ -8,6 +8,7 @@ import sys
 import click
 
 from multus_py import launcher
+from multus_py.adapters import presence
 
 
 @click.command("launcher")
@@ -42,7 +43,7 @@ def command(file: str, socket_dir: str, directories: tuple[str, ...], patience: 
             path,
             interpreter=sys.executable,
             library=launcher.package_directory(),
-            socket=os.path.join(socket_dir, "multus-py.sock"),
+            socket=os.path.join(socket_dir, presence.SOCKET),
             directories=directories,
             patience=patience,
         ),

@@ -18,12 +18,12 @@ from multus_py.daemon import events
 from multus_py.daemon.events import Events
 from multus_py.daemon.statuses import Statuses
 from multus_py.models import objects
+from multus_py.models.objects import Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kubernetes.client import ApiClient
-
+    from multus_py.adapters.credentials import Access
     from multus_py.core.ports import Event
     from multus_py.daemon.metrics import Metrics
     from multus_py.models.device import Devices
@@ -55,7 +55,7 @@ class CachedCluster:
     def __init__(  # noqa: PLR0913 - one composition, all by keyword
         self,
         *,
-        connect: Callable[[], ApiClient],
+        connect: Callable[[], Access],
         node: str,
         devices: Callable[[Pod], Devices],
         metrics: Metrics,
@@ -68,6 +68,7 @@ class CachedCluster:
 
         connection = Connection(connect, on_answer=count)
         self._patience = patience
+        self._node = Node(node)
         self._questions = ApiServer(connection, devices=devices, patience=patience.question)
         self._writes = ApiServer(connection, devices=devices, patience=patience.status)
         self._statuses = Statuses(self._writes.publish_status)
@@ -169,6 +170,10 @@ class CachedCluster:
     def emit(self, pod: Pod, event: Event) -> None:
         """Take an event, to be told later."""
         self._events.tell(pod, event)
+
+    def emit_on_node(self, event: Event) -> None:
+        """Take an event about this node, to be told later."""
+        self._events.tell(self._node, event)
 
     def _tell_change(self, was: LivePod | None, now: LivePod | None) -> None:
         if was and now and was.pod.uid != now.pod.uid:

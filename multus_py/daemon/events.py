@@ -1,7 +1,8 @@
-"""Events about pods on their way: a courtesy that never delays a pod and never burdens the cluster.
+"""Events on their way: a courtesy that never delays a pod and never burdens the cluster.
 
-One thread sends them, one at a time and not too many a second. What a pod has been told a moment
-ago is not told again, but counted. What there is no room for is lost, and counted as well.
+They are about pods, and seldom about the node. One thread sends them, one at a time and not too
+many a second. What has been told a moment ago is not told again, but counted. What there is no room
+for is lost, and counted as well.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from multus_py.cni.document import JsonObject
     from multus_py.core.ports import Event
-    from multus_py.models.objects import Pod
+    from multus_py.models.objects import Node, Pod
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ _Key = tuple[str, "Event"]
 class _Telling:
     """An event that waits, and how often it happened meanwhile."""
 
-    pod: Pod
+    about: Pod | Node
     event: Event
     since: float
     first: dt.datetime
@@ -102,10 +103,10 @@ class Events:
         if self._waiting:
             self._lose(len(self._waiting), "the daemon ends", urgent=True)
 
-    def tell(self, pod: Pod, event: Event) -> None:
+    def tell(self, about: Pod | Node, event: Event) -> None:
         """Take an event. Never waits and never fails."""
         now, moment = time.monotonic(), dt.datetime.now(dt.UTC)
-        key = (pod.uid, event)
+        key = (about.uid, event)
         with self._changed:
             telling = self._waiting.get(key)
             if telling:
@@ -114,7 +115,7 @@ class Events:
                 return
             full = len(self._waiting) >= self._pace.limit
             if not full:
-                self._waiting[key] = _Telling(pod, event, now, moment, moment)
+                self._waiting[key] = _Telling(about, event, now, moment, moment)
                 self._changed.notify_all()
         if full:
             self._lose(1, f"more than {self._pace.limit} wait")
@@ -124,7 +125,7 @@ class Events:
             try:
                 self._deliver(telling)
             except Exception:  # noqa: BLE001 - this is the main of its thread
-                _LOG.exception("an event of pod %s is lost", telling.pod.ref)
+                _LOG.exception("an event about %s is lost", telling.about.ref)
             self._stopping.wait(self._pace.interval)
 
     def _next(self) -> _Telling | None:
@@ -138,7 +139,7 @@ class Events:
 
     def _deliver(self, telling: _Telling) -> None:
         value = event_object(
-            telling.pod,
+            telling.about,
             telling.event,
             first=telling.first,
             last=telling.last,

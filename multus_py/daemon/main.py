@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import signal
@@ -10,10 +9,10 @@ import threading
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from multus_py.adapters import connection, kubelet, logfile
+from multus_py.adapters import credentials, kubelet, logfile, presence
 from multus_py.adapters.localhost import LocalHost
 from multus_py.cni.errors import CniError, Code
-from multus_py.daemon import repairs
+from multus_py.daemon import keeping, repairs, standby
 from multus_py.daemon.carrier import Carriers
 from multus_py.daemon.cluster import CachedCluster
 from multus_py.daemon.hands import Hands
@@ -28,20 +27,21 @@ from multus_py.daemon.sight import Sight
 from multus_py.daemon.standby import StandbyFiles
 from multus_py.daemon.turns import Turns
 from multus_py.models import settings as settings_model
+from multus_py.node.certificates import Certificates
+from multus_py.node.keeper import Keeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
-    from kubernetes.client import ApiClient
-
+    from multus_py.adapters.credentials import Access
     from multus_py.cni.document import JsonObject
     from multus_py.cni.request import Request
+    from multus_py.core.ports import Event
     from multus_py.models.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
-_LOCK = "multus-py.lock"
 _BUSY_SECONDS = 10.0
 """How long repairs wait for hands that are at work."""
 _QUEUE_SECONDS = 30.0
@@ -55,7 +55,7 @@ def run(config: str, *, kubeconfig: str, environ: Mapping[str, str]) -> None:
         signal.signal(number, lambda *_: stopped.set())
     settings, over = _read(config)
     logfile.configure(settings, per_request=True)
-    lock = _alone(settings.socket_dir)
+    lock = presence.claim(settings.socket_dir)
     daemon = Daemon(settings, over, kubeconfig=kubeconfig, environ=environ)
     daemon.start()
     _LOG.info("ready on %s", settings.socket_dir)
@@ -78,7 +78,12 @@ class Daemon:
         turns = Turns(settings.in_flight(os.cpu_count() or 1), metrics)
         seen = Seen(over, path=os.path.join(settings.socket_dir, "seen.json"))
         self._carriers = Carriers(idle_seconds=0 if settings.on_host else settings.carrier_idle)
-        self._cluster = _cluster(kubeconfig, environ, metrics) if settings.kubernetes else None
+        self._certificates = _certificates(settings, environ)
+        self._cluster = (
+            _cluster(_connector(self._certificates, kubeconfig, environ), environ, metrics)
+            if settings.kubernetes
+            else None
+        )
         requests = Requests(
             settings=settings,
             over=over,
@@ -124,13 +129,21 @@ class Daemon:
             metrics=metrics,
             enable_pprof=settings.enable_pprof,
         )
-        server = "" if kubeconfig or not settings.kubernetes else _server_url(environ)
         self._standby = StandbyFiles(
-            settings.socket_dir, over=over, kubeconfig=kubeconfig, server=server
+            settings.socket_dir,
+            over=over,
+            kubeconfig="" if self._certificates else kubeconfig,
+            credential=_left(self._certificates, environ) if settings.kubernetes else None,
         )
+
+        task = keeping.task(settings, over)
+        witness = keeping.Witness(metrics, self._tell_of_node)
+        self._keeper = Keeper(task, witness=witness) if task else None
 
     def start(self) -> None:
         """Start all parts. Requests are answered at once, if need be without a cache."""
+        if self._certificates:
+            self._certificates.start()
         if self._cluster:
             self._cluster.start()
         for part in (
@@ -142,10 +155,14 @@ class Daemon:
             self._patrol,
         ):
             part.start()
+        if self._keeper:  # last: who is sent here by it is answered
+            self._keeper.start()
 
     def stop(self) -> None:
         """Finish what runs, and stop all parts."""
         self._stopping = True
+        if self._keeper:
+            self._keeper.stop()
         unfinished = self._server.stop(self._settings.drain_timeout)
         if unfinished:
             _LOG.error("%d requests did not finish in time; the runtime tries again", unfinished)
@@ -154,6 +171,8 @@ class Daemon:
             part.stop()
         if self._cluster:
             self._cluster.stop()
+        if self._certificates:
+            self._certificates.stop()
 
     def _hands(self, seconds: float = 0.0) -> AbstractContextManager[Hands | None]:
         """Lend hands on the host: our own where we are on the host, else the carrier's."""
@@ -161,6 +180,10 @@ class Daemon:
             host = LocalHost(self._environ, own_executables=frozenset())
             return nullcontext(Hands(host, ()))
         return self._carriers.borrowed(seconds)
+
+    def _tell_of_node(self, event: Event) -> None:
+        if self._cluster:
+            self._cluster.emit_on_node(event)
 
     def _released(self, asked: Request) -> None:
         self._repairs.noticed(asked)
@@ -192,29 +215,18 @@ def _read(path: str) -> tuple[Settings, JsonObject]:
         ) from error
 
 
-def _alone(directory: str) -> int:
-    """Return the descriptor of a lock that only one daemon of a node can have."""
-    path = os.path.join(directory, _LOCK)
-    try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise CniError(
-            Code.TRY_AGAIN_LATER,
-            f"another daemon works in {directory} already",
-            "one daemon serves a node; end the other one first, or use another socketDir",
-        ) from error
-    except OSError as error:
-        raise CniError(
-            Code.IO_FAILURE,
-            f"cannot use {directory}: {error.strerror}",
-            "set socketDir to a directory that the daemon may write",
-        ) from error
-    return descriptor
+def _cluster(
+    connect: Callable[[], Access], environ: Mapping[str, str], metrics: Metrics
+) -> CachedCluster:
+    return CachedCluster(
+        connect=connect,
+        node=_node(environ),
+        devices=kubelet.Kubelet().devices,
+        metrics=metrics,
+    )
 
 
-def _cluster(kubeconfig: str, environ: Mapping[str, str], metrics: Metrics) -> CachedCluster:
+def _node(environ: Mapping[str, str]) -> str:
     node = environ.get("MULTUS_NODE_NAME") or environ.get("NODE_NAME")
     if not node:
         raise CniError(
@@ -222,27 +234,33 @@ def _cluster(kubeconfig: str, environ: Mapping[str, str], metrics: Metrics) -> C
             "neither MULTUS_NODE_NAME nor NODE_NAME names the node whose pods are served",
             "set it from spec.nodeName in the manifest of the daemon",
         )
-    return CachedCluster(
-        connect=_connector(kubeconfig, environ),
-        node=node,
-        devices=kubelet.Kubelet().devices,
-        metrics=metrics,
+    return node
+
+
+def _certificates(settings: Settings, environ: Mapping[str, str]) -> Certificates | None:
+    wanted = settings.per_node_certificate
+    if not (wanted.enabled and settings.kubernetes):
+        return None
+    return Certificates(
+        bootstrap=wanted.bootstrap_kubeconfig,
+        directory=wanted.cert_dir,
+        node=_node(environ),
+        duration=wanted.seconds,
     )
 
 
-def _connector(kubeconfig: str, environ: Mapping[str, str]) -> Callable[[], ApiClient]:
+def _connector(
+    certificates: Certificates | None, kubeconfig: str, environ: Mapping[str, str]
+) -> Callable[[], Access]:
     """Return how a client for the API server is made."""
-    if kubeconfig:
-        return lambda: connection.from_kubeconfig(kubeconfig)
-    if not environ.get("KUBERNETES_SERVICE_HOST"):
-        raise CniError(
-            Code.INVALID_CONFIGURATION,
-            "there is no cluster: no --kubeconfig, and no KUBERNETES_SERVICE_HOST as in a pod",
-            'name one, or set "kubernetes": false for networks of the configuration alone',
-        )
-    return connection.from_service_account
+    if certificates:
+        return certificates.access
+    hint = 'name one, or set "kubernetes": false for networks of the configuration alone'
+    return credentials.source(kubeconfig, environ, otherwise=hint)
 
 
-def _server_url(environ: Mapping[str, str]) -> str:
-    host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT", "443")
-    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+def _left(certificates: Certificates | None, environ: Mapping[str, str]) -> Callable[[], bytes]:
+    """Return what makes a kubeconfig for plugins of the daemon's own credential."""
+    if certificates:
+        return certificates.kubeconfig
+    return lambda: standby.of_service_account(credentials.server_url(environ))

@@ -97,6 +97,24 @@ class Metrics:
             "Running pods of this node without networks that their annotation asks for.",
             registry=registry,
         )
+        self.configuration = Gauge(
+            "multus_py_configuration",
+            "The state of the CNI configuration on this node: 1 for the present one, else 0.",
+            ["state"],
+            registry=registry,
+        )
+        self.configuration_writes = Counter(
+            "multus_py_configuration_writes",
+            "Times the CNI configuration was written, by reason (first, changed, restored).",
+            ["reason"],
+            registry=registry,
+        )
+        self.configuration_contested = Gauge(
+            "multus_py_configuration_contested",
+            "1 while another program puts a file in the place of the CNI configuration.",
+            ["file"],
+            registry=registry,
+        )
         self.http_requests = Counter(
             "multus_server_request",
             "Requests on multus.sock, as Multus counts them.",

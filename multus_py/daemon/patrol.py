@@ -135,13 +135,15 @@ class Patrol:
             case.due = 0.0
             return
         case.without_status = 0
-        for entry in entries:
-            if annotation := recovery.annotation(entry, self.store()):
-                _LOG.info("pod %s has lost its network-status, which is written again", pod.ref)
-                try:
-                    self.pods.publish_status(pod, annotation)
-                except CniError as error:
-                    _LOG.warning("the network-status of pod %s is not written: %s", pod.ref, error)
+        annotations = [recovery.annotation(entry, self.store()) for entry in entries]
+        complete = [annotation for annotation in annotations if annotation]
+        if len(complete) != 1:  # a sandbox before this one may not be released yet
+            return
+        _LOG.info("pod %s has lost its network-status, which is written again", pod.ref)
+        try:
+            self.pods.publish_status(pod, complete[0])
+        except CniError as error:
+            _LOG.warning("the network-status of pod %s is not written: %s", pod.ref, error)
 
     def _judge(self, pod: Pod, case: _Case, lack: str) -> None:
         now = self.clock()

@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from multus_py.adapters import locks, logfile
+from multus_py.adapters import atomic, locks, logfile
 from multus_py.adapters.disk import Disk
 from multus_py.cni import arguments, document, request, version
 from multus_py.cni.errors import CniError, Code
@@ -22,7 +22,7 @@ from multus_py.core import answer, mishaps
 from multus_py.core.budget import Budget
 from multus_py.core.ports import Cluster, Host
 from multus_py.core.session import Session
-from multus_py.daemon import stages, standby
+from multus_py.daemon import stages
 from multus_py.daemon.stages import StagedCluster, StagedHost, Stages
 from multus_py.models import config as configuration
 from multus_py.wire import LostError
@@ -87,7 +87,7 @@ class Seen:
     def _keep(self) -> None:
         if self._path:
             with suppress(OSError):  # the next daemon has to wait for a request, then
-                standby.write(self._path, document.encode(self.config))
+                atomic.write(self._path, document.encode(self.config))
 
     @property
     def parsed(self) -> MultusConfig:

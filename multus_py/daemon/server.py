@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from multus_py import wire
+from multus_py.adapters import presence
 from multus_py.daemon.farside import FarHost
 from multus_py.daemon.listener import Listener, is_trusted, keep, listening
 from multus_py.daemon.requests import environment
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-NAME = "multus-py.sock"
-
 _REQUEST_SECONDS = 10.0
 _PAUSE_SECONDS = 0.5
 
@@ -33,7 +32,7 @@ class Server:
     """Answers shims on ``<directory>/multus-py.sock``."""
 
     def __init__(self, directory: str, *, requests: Requests, carriers: Carriers) -> None:
-        self._path = os.path.join(directory, NAME)
+        self._path = os.path.join(directory, presence.SOCKET)
         self._requests = requests
         self._carriers = carriers
         self._stopping = threading.Event()

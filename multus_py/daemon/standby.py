@@ -1,68 +1,78 @@
 """What is left beside the socket for the time that the daemon is away: settings and a credential.
 
-While the daemon restarts, plugins do its work with them. The credential is the service account's
-own short-lived token, copied as it rotates onto the file system of the socket, which is a tmpfs;
-nothing that lives long is written.
+While the daemon restarts, plugins do its work with them. The credential is the daemon's own, which
+is short-lived: the service account's token or the node's certificate, copied as they rotate onto
+the file system of the socket. That has to be in memory: on a disk no credential is left.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 import logging
 import os
 import threading
 from typing import TYPE_CHECKING
 
+from multus_py.adapters import atomic
+from multus_py.adapters.credentials import SERVICE_ACCOUNT
+from multus_py.cni.errors import CniError
+from multus_py.models import kubeconfig as kubeconfigs
 from multus_py.models import standby
 from multus_py.models.standby import Standby
+from multus_py.node import mounts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from multus_py.cni.document import JsonObject
 
 _LOG = logging.getLogger(__name__)
 
-SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
-
-_SECONDS = 20.0
+_SECONDS = 2.0
 """The kubelet renews a token when a fifth of its life is left, which is two minutes at least."""
 
 
 class StandbyFiles:
-    """Keeps the files up to date."""
+    """Keeps the files up to date.
+
+    ``kubeconfig`` is a file of this node that the plugin can use as well as the daemon. Without one
+    ``credential`` returns the content of a kubeconfig, which is looked at every so many
+    ``seconds``. Without a cluster there is neither.
+    """
 
     def __init__(
         self,
         directory: str,
         *,
         over: JsonObject,
-        kubeconfig: str,
-        server: str,
-        account: str = SERVICE_ACCOUNT,
+        kubeconfig: str = "",
+        credential: Callable[[], bytes] | None = None,
         seconds: float = _SECONDS,
     ) -> None:
-        """``kubeconfig`` is a file on this node, or ``server`` the URL for the service account.
-
-        Both are empty without a cluster. The token is looked at every so many ``seconds``.
-        """
         self._seconds = seconds
         self._directory = directory
-        self._account = account
-        self._server = server
-        own = os.path.join(directory, "kubeconfig") if server else ""
-        self._standby = Standby(
-            kubernetes=bool(kubeconfig or server), kubeconfig=kubeconfig or own, over=over
-        )
+        self._over = over
+        self._kubeconfig = kubeconfig
+        self._kubernetes = bool(kubeconfig or credential)
+        self._credential = None if kubeconfig else credential
+        self._own = os.path.join(directory, "kubeconfig")
         self._written = b""
+        self._complaint = ""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="standby", daemon=True)
 
     def start(self) -> None:
-        """Write the files, and go on as the token rotates."""
-        write(os.path.join(self._directory, standby.FILE), standby.encode(self._standby))
-        if self._server:
+        """Write the files, and go on as the credential rotates."""
+        if self._credential and mounts.is_on_disk(self._directory):
+            _LOG.error(
+                "no credential is left for plugins: %s is on a disk; name a socketDir below /run",
+                self._directory,
+            )
+            self._credential = None
+        if self._credential:
             self._renew()
             self._thread.start()
+        self._tell()
 
     def stop(self) -> None:
         """Stop renewing. The files stay: they are for the time after this."""
@@ -75,38 +85,38 @@ class StandbyFiles:
             self._renew()
 
     def _renew(self) -> None:
+        assert self._credential
         try:
-            content = self._kubeconfig()
+            content = self._credential()
             if content != self._written:
-                write(self._standby.kubeconfig, content)
+                first = not self._written
+                atomic.write(self._own, content)
                 self._written = content
-        except OSError as error:
-            _LOG.error("cannot leave a credential for plugins: %s", error)
+                if first:
+                    self._tell()
+            self._complaint = ""
+        except (OSError, CniError) as error:
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                _LOG.error("cannot leave a credential for plugins: %s", error)
 
-    def _kubeconfig(self) -> bytes:
-        with open(os.path.join(self._account, "token")) as file:
-            token = file.read().strip()
-        with open(os.path.join(self._account, "ca.crt"), "rb") as file:
-            authority = base64.b64encode(file.read()).decode()
-        cluster = {"server": self._server, "certificate-authority-data": authority}
-        return json.dumps(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "clusters": [{"name": "cluster", "cluster": cluster}],
-                "users": [{"name": "multus-py", "user": {"token": token}}],
-                "contexts": [
-                    {"name": "node", "context": {"cluster": "cluster", "user": "multus-py"}}
-                ],
-                "current-context": "node",
-            }
-        ).encode()
+    def _tell(self) -> None:
+        """Write the settings, and where the credential is as soon as there is one."""
+        there = self._credential and os.path.exists(self._own)
+        own = os.path.basename(self._own) if there else ""
+        told = Standby(
+            kubernetes=self._kubernetes,
+            kubeconfig=self._kubeconfig or own,
+            over=self._over,
+        )
+        atomic.write(os.path.join(self._directory, standby.FILE), standby.encode(told))
 
 
-def write(path: str, content: bytes) -> None:
-    """Write a file for its owner only, complete from the first moment."""
-    made = f"{path}.{os.getpid()}"
-    descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    os.rename(made, path)
+def of_service_account(server: str, directory: str = SERVICE_ACCOUNT) -> bytes:
+    """Return a kubeconfig that holds the service account's token."""
+    with open(os.path.join(directory, "token")) as file:
+        token = file.read().strip()
+    with open(os.path.join(directory, "ca.crt"), "rb") as file:
+        authority = base64.b64encode(file.read()).decode()
+    cluster = {"server": server, "certificate-authority-data": authority}
+    return kubeconfigs.encode(cluster, {"token": token}, name="multus-py")

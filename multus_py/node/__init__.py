@@ -1,0 +1,1 @@
+"""Taking over a node and leaving it: configuration, installation, credentials."""
