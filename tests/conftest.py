@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import nodes
 from tests.kubeapi import Certificate, KubeApi
+from tests.shims import Installation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # Who is started in the background of a shell ignores SIGINT, and so would all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let a defect of Python pass: it forgets a socket that is reset before TLS begins on it."""
+    if sys.version_info < (3, 13):
+        lost = "ignore:unclosed <ssl.SSLSocket:ResourceWarning"
+        config.addinivalue_line("filterwarnings", lost)
 
 
 @pytest.fixture
@@ -42,3 +52,11 @@ def kubeapi(certificate: Certificate) -> Iterator[KubeApi]:
     """An API server without any objects."""
     with KubeApi(certificate) as server:
         yield server
+
+
+@pytest.fixture
+def shim(tmp_path: Path) -> Iterator[Installation]:
+    """An installation whose shims end with the test."""
+    installation = Installation(tmp_path)
+    yield installation
+    installation.end()

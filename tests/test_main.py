@@ -6,10 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from multus_py.cni import version
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -76,3 +80,31 @@ def test_an_answer_that_cannot_be_printed_is_a_failure_and_said(
     assert "cannot print the answer: " in done.stderr
     assert reason in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "usage"),
+    [
+        ("entrypoint.sh", "thin-entrypoint"),
+        ("thin_entrypoint", "thin-entrypoint"),
+        ("install_multus", "install-multus"),
+        ("kubeconfig_generator", "kubeconfig-generator"),
+        ("cert-approver", "cert-approver"),
+        ("multus-daemon", "daemon"),
+    ],
+)
+def test_called_by_the_name_of_a_program_of_multus_it_is_that(
+    tmp_path: Path, name: str, usage: str
+) -> None:
+    program = tmp_path / "multus-py"
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\nfrom multus_py.__main__ import main\nsys.exit(main())\n"
+    )
+    program.chmod(0o755)
+    (tmp_path / name).symlink_to(program)
+    environment = {**os.environ, "CNI_COMMAND": "VERSION"}
+    command = [str(tmp_path / name), "--help"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert f" {usage} [OPTIONS]" in done.stdout

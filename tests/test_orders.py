@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import glob
 import os
 import sys
 from pathlib import Path
@@ -14,13 +15,6 @@ from tests.shims import Installation, Reply, Scripted, Talk, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-@pytest.fixture
-def shim(tmp_path: Path) -> Iterator[Installation]:
-    installation = Installation(tmp_path)
-    yield installation
-    installation.end()
 
 
 @pytest.fixture
@@ -243,7 +237,8 @@ def test_a_helper_that_is_not_there_is_told(shim: Installation) -> None:
 def holders(path: Path) -> list[str]:
     """Return who has a file open, by the names of processes."""
     found = []
-    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+    # not Path.glob(), which minds processes that end meanwhile
+    for descriptor in map(Path, glob.glob("/proc/[0-9]*/fd/*")):
         try:
             if os.readlink(descriptor) == str(path):
                 found.append((descriptor.parent.parent / "comm").read_text().strip())

@@ -13,17 +13,9 @@ from tests.shims import IMPATIENT, Installation, Scripted, Talk, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 ALONE = b"no networks: delegates is empty"
 """A part of what the plugin answers by itself to a configuration without networks."""
-
-
-@pytest.fixture
-def shim(tmp_path: Path) -> Iterator[Installation]:
-    installation = Installation(tmp_path)
-    yield installation
-    installation.end()
 
 
 @pytest.fixture
@@ -138,6 +130,14 @@ def test_without_a_socket_it_is_the_plugin_at_once_with_its_input_unread(
 def test_a_directory_that_is_none_is_no_socket_either(shim: Installation) -> None:
     shim.patience = 1000.0
     (shim.directory / "run").touch()
+    ended = shim.start(environment={"CNI_COMMAND": "ADD"}).ended()
+    assert is_alone(ended.status, ended.stdout)
+
+
+def test_a_path_that_no_socket_can_have_is_not_waited_for(shim: Installation) -> None:
+    shim.patience = 1000.0
+    shim.directory = shim.directory / ("d" * 108)
+    shim.directory.mkdir()
     ended = shim.start(environment={"CNI_COMMAND": "ADD"}).ended()
     assert is_alone(ended.status, ended.stdout)
 

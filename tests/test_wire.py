@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from multus_py import wire
 from multus_py.wire import GarbledError, LostError
+from tests.processes import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -267,7 +268,7 @@ def test_no_descriptor_is_left_that_nobody_asked_for(
     before = set(os.listdir("/proc/self/fd"))
     wire.lend(theirs, 0)
     assert wire.receive(ours) == (wire.LEND, [])
-    assert set(os.listdir("/proc/self/fd")) == before
+    eventually(lambda: set(os.listdir("/proc/self/fd")) == before)
 
 
 def test_all_descriptors_that_come_are_told(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -279,4 +280,4 @@ def test_all_descriptors_that_come_are_told(pair: tuple[socket.socket, socket.so
     for descriptor in lent:
         fcntl.fcntl(descriptor, fcntl.F_GETFD)
         os.close(descriptor)
-    assert set(os.listdir("/proc/self/fd")) == before
+    eventually(lambda: set(os.listdir("/proc/self/fd")) == before)

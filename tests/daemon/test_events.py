@@ -12,7 +12,7 @@ from multus_py.adapters.connection import RefusedError
 from multus_py.cni.errors import CniError, Code, NotFoundError
 from multus_py.core.ports import Event
 from multus_py.daemon.events import Events, Pace
-from multus_py.models.objects import ObjectRef, Pod
+from multus_py.models.objects import Node, ObjectRef, Pod
 from tests.processes import PATIENCE, eventually
 
 FAST: dict[str, Any] = {"interval": 0.0, "first_delay": 0.02, "last_delay": 0.05}
@@ -95,6 +95,21 @@ def test_what_happens_again_while_it_waits_is_counted(make: Make) -> None:
     sender.ready.set()
     eventually(lambda: sender.told == [("first", 1), ("Add", 100)])
     assert sender.sent[1]["firstTimestamp"] <= sender.sent[1]["lastTimestamp"]
+
+
+def test_an_event_may_be_about_the_node(make: Make) -> None:
+    events, sender = make()
+    sender.ready.set()
+    events.tell(Node("worker"), added())
+    [event] = eventually(lambda: sender.sent)
+    assert event["involvedObject"] == {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "name": "worker",
+        "uid": "worker",
+    }
+    assert event["metadata"]["namespace"] == "default"
+    assert event["metadata"]["name"].startswith("worker.")
 
 
 def test_what_happens_again_later_is_told_again(make: Make) -> None:

@@ -24,13 +24,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def shim(tmp_path: Path) -> Iterator[Installation]:
-    installation = Installation(tmp_path)
-    yield installation
-    installation.end()
-
-
-@pytest.fixture
 def host(shim: Installation) -> Iterator[FarHost]:
     """The host as it is seen through a real shim."""
     with Scripted(shim.socket) as scripted:

@@ -255,3 +255,16 @@ def test_a_pod_that_is_attached_in_part_gets_no_status() -> None:
     watch.store.results_.popitem()
     watch.look(times=3)
     assert watch.pods.statuses == []
+
+
+def test_a_sandbox_that_is_not_released_yet_does_not_speak_for_its_successor() -> None:
+    watch = Watch()
+    watch.attach("web", "one")
+    session = watch.node.session(container_id="successor", pod="web", uid="uid-web")
+    add.add(session)
+    watch.pods.run("web", "one")
+    watch.look(times=3)
+    assert watch.pods.statuses == []
+    watch.node.store.delete_record(session.request.attachment)
+    watch.look(times=40)
+    assert [name for name, _ in watch.pods.statuses][:1] == ["web"]

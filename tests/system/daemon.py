@@ -28,6 +28,8 @@ from tests.processes import PATIENCE, alive, eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.kubeapi import KubeApi
+
 NODE = "node"
 """The name of the node that pods in tests are bound to."""
 
@@ -45,6 +47,7 @@ class Daemon:
     kubeconfig: Path | None
     settings: dict[str, Any]
     prefix: tuple[str, ...] = ()
+    python: str = sys.executable
     port: int = field(default_factory=lambda: _free_port())  # noqa: PLW0108 - it is defined below
     _process: subprocess.Popen[bytes] | None = None
 
@@ -90,9 +93,10 @@ class Daemon:
         config = self.directory / "daemon.json"
         ours = {"socketDir": str(self.sockets), "healthPort": self.port, "metricsPort": self.port}
         ours["kubernetes"] = self.kubeconfig is not None
+        ours["multusConfigFile"] = ""  # the node's own configuration is none of theirs
         config.write_text(json.dumps(ours | self.settings))
         cluster = ["--kubeconfig", str(self.kubeconfig)] if self.kubeconfig else []
-        own = [sys.executable, "-m", "multus_py", "daemon", "--config", str(config), *cluster]
+        own = [self.python, "-m", "multus_py", "daemon", "--config", str(config), *cluster]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self.prefix, *own],
@@ -174,11 +178,12 @@ def daemon_on(
     *,
     kubeconfig: Path | None = None,
     prefix: tuple[str, ...] = (),
+    python: str = sys.executable,
     **settings: Any,
 ) -> Iterator[Daemon]:
     """Have a daemon that is ready. None of them may have met a bug."""
     with tempfile.TemporaryDirectory(prefix="multus-", dir="/run") as sockets:
-        daemon = Daemon(directory, Path(sockets), kubeconfig, settings, prefix)
+        daemon = Daemon(directory, Path(sockets), kubeconfig, settings, prefix, python)
         try:
             daemon.start()
             yield daemon
@@ -186,6 +191,19 @@ def daemon_on(
             if daemon.running:
                 daemon.kill()
         assert "Traceback" not in daemon.log(), daemon.log()
+
+
+def a_pod(kubeapi: KubeApi, name: str, *, networks: str = "") -> None:
+    """Add a pod that runs on the node."""
+    annotations = {"k8s.v1.cni.cncf.io/networks": networks} if networks else {}
+    kubeapi.add(
+        "Pod",
+        name,
+        uid=f"uid-{name}",
+        annotations=annotations,
+        spec={"nodeName": NODE},
+        status={"phase": "Running"},
+    )
 
 
 def _free_port() -> int:

@@ -48,16 +48,6 @@ def some_pods(kubeapi: KubeApi, count: int) -> list[str]:
     return names
 
 
-def begun(runtime: Runtime, command: str, pod: str) -> subprocess.Popen[bytes]:
-    """Start a request without waiting for its answer."""
-    child = runtime.start(command, container_id=pod, pod=pod)
-    assert child.stdin
-    child.stdin.write(json.dumps(runtime.written()).encode())
-    child.stdin.close()
-    child.stdin = None
-    return child
-
-
 def ended(child: subprocess.Popen[bytes]) -> tuple[int, str]:
     """Wait for an answer; return exit code and output."""
     stdout, _ = child.communicate(timeout=LONG)
@@ -66,7 +56,7 @@ def ended(child: subprocess.Popen[bytes]) -> tuple[int, str]:
 
 def at_once(runtime: Runtime, command: str, pods: list[str]) -> list[tuple[int, str]]:
     """Make a request for each pod, all of them at once."""
-    children = [begun(runtime, command, pod) for pod in pods]
+    children = [runtime.begin(command, container_id=pod, pod=pod) for pod in pods]
     return [ended(child) for child in children]
 
 
@@ -120,7 +110,7 @@ def test_no_more_plugins_run_at_once_than_are_allowed(
         tmp_path, kubeconfig=kubeapi.kubeconfig(tmp_path), maxInFlight=3, requestTimeout=LONG
     ) as daemon:
         runtime.program = daemon.program(patience=60.0)
-        children = [begun(runtime, "ADD", pod) for pod in pods]
+        children = [runtime.begin("ADD", container_id=pod, pod=pod) for pod in pods]
         eventually(lambda: daemon.metric("multus_py_requests_waiting") == 7)
         eventually(lambda: len(ledger.calls()) == 3)
 
@@ -142,7 +132,7 @@ def test_who_waits_too_long_is_told_so_while_there_is_time_to_try_again(
         tmp_path, kubeconfig=kubeapi.kubeconfig(tmp_path), maxInFlight=1, requestTimeout=8
     ) as daemon:
         runtime.program = daemon.program(patience=60.0)
-        hanging = begun(runtime, "ADD", first)
+        hanging = runtime.begin("ADD", container_id=first, pod=first)
         eventually(ledger.calls)
 
         waited = at_once(runtime, "ADD", others)

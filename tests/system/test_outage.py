@@ -12,7 +12,7 @@ import pytest
 
 from tests.nodes import mounted
 from tests.processes import eventually
-from tests.system.daemon import NODE, Daemon, carriers, daemon_on
+from tests.system.daemon import Daemon, a_pod, carriers, daemon_on
 from tests.system.runtime import Runtime, network
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tests.nodes import Netns
 
 POD = "/api/v1/namespaces/default/pods/web"
-NETWORKS = "k8s.v1.cni.cncf.io/networks"
 STATUS = "k8s.v1.cni.cncf.io/network-status"
 ALWAYS = 1_000_000
 FAILING = {"code": 100, "msg": "the address server is away"}
@@ -52,18 +51,6 @@ def daemon(runtime: Runtime, tmp_path: Path, kubeapi: KubeApi) -> Iterator[Daemo
 
 def pod_arguments(name: str, uid: str) -> str:
     return f"K8S_POD_NAMESPACE=default;K8S_POD_NAME={name};K8S_POD_UID={uid}"
-
-
-def a_pod(kubeapi: KubeApi, name: str, *, networks: str = "") -> None:
-    annotations = {NETWORKS: networks} if networks else {}
-    kubeapi.add(
-        "Pod",
-        name,
-        uid=f"uid-{name}",
-        annotations=annotations,
-        spec={"nodeName": NODE},
-        status={"phase": "Running"},
-    )
 
 
 def status(kubeapi: KubeApi, path: str = POD) -> list[str]:
@@ -163,7 +150,7 @@ def test_before_there_was_a_daemon_no_pod_starts_without_its_networks(
     daemon.stop()
     (daemon.sockets / "standby.json").unlink()
     answer = runtime.request("ADD")
-    assert (answer.status, answer.document["code"]) == (1, 11)
+    assert (answer.status, answer.document["code"]) == (1, 121)
     assert "daemon" in answer.document["msg"]
     assert runtime.entries() == []
 
@@ -264,7 +251,7 @@ def test_what_is_dead_is_released_without_any_call_of_a_runtime(
     gone.unlink()
     kubeapi.delete(POD)
     eventually(lambda: runtime.state() == ([], {}))
-    assert "cause='its pod is gone'" in daemon.log()
+    eventually(lambda: "cause='its pod is gone'" in daemon.log())
 
 
 def test_one_shim_stays_as_the_carrier_and_ends_with_the_daemon(
@@ -346,7 +333,9 @@ def test_the_log_has_a_line_for_each_request_and_no_secret(
     runtime.behave(one={"DEL": {"fail": FAILING}})
     assert runtime.request("DEL").status == 1
 
-    [line] = [line for line in daemon.log().splitlines() if " ADD container=ctr " in line]
+    [line] = eventually(
+        lambda: [line for line in daemon.log().splitlines() if " ADD container=ctr " in line]
+    )
     assert line.endswith(": ok")
     for stage in ("ms=", "queue=", "delegates=", "publish="):
         assert stage in line
