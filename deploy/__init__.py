@@ -1,0 +1,1 @@
+"""How the project is put on nodes: what is built here, and manifests."""

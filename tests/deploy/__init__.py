@@ -1,0 +1,1 @@
+"""Tests of what gets the product onto nodes: bundle, image, chart."""
