@@ -1,0 +1,1 @@
+"""A real Kubernetes on this machine: etcd to kubelet, and nodes in namespaces of their own."""

@@ -1,0 +1,1 @@
+"""Parts of a cluster that are away, killed, replaced or renewed."""

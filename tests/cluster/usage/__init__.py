@@ -1,0 +1,1 @@
+"""What users do and do wrong, on a cluster of two nodes."""
