@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Who is started in the background of a shell ignores SIGINT, and so would all that tests start.
+# Who is started in the background of a shell ignores SIGINT, or by nohup SIGHUP, and so would all
+# that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from multus_py.adapters import credentials
 from multus_py.adapters.connection import Connection
+from multus_py.models import standby
 from multus_py.node.approver import Approver
 from tests.kubeapi import Certificate
 from tests.kubecerts import CertApi
@@ -233,10 +234,11 @@ def test_a_daemon_asks_for_its_certificate_and_works_with_nothing_else(
         daemon_on(tmp_path, **wanted(api, tmp_path, memory)) as daemon,
     ):
         runtime.program = daemon.program()
+        left = daemon.sockets / standby.FILE
         attach(runtime, api, "one")
         done = [line for line in api.requests if line.path.startswith("/api/v1/namespaces/default")]
         assert "system:multus:node" in {line.user for line in done}
-        eventually((daemon.sockets / "kubeconfig").exists)
+        eventually(lambda: standby.parse(left.read_bytes()).kubeconfig)
         daemon.kill()
         before = len(api.requests)
         attach(runtime, api, "two")  # by what the daemon left
