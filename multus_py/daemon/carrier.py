@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import threading
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ class Carriers:
     def __init__(self, *, idle_seconds: int) -> None:
         """A carrier without work for ``idle_seconds`` ends; 0: there are none."""
         self._idle_seconds = idle_seconds
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._in_use = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
         self._connection: socket.socket | None = None
@@ -61,6 +62,7 @@ class Carriers:
         path = _reported(connection)
         with self._lock:
             self._promised = False
+            self._lock.notify_all()
             if path is None or self._closed:
                 connection.close()
                 return
@@ -70,15 +72,18 @@ class Carriers:
 
     @contextmanager
     def borrowed(self, seconds: float = 0.0) -> Iterator[Hands | None]:
-        """Have the carrier for oneself, waiting so long for its present user; None without one.
+        """Have the carrier for oneself; None without one.
 
+        Its present user is waited for so long, and so is one that has been asked to stay.
         ``LostError`` flies if it goes in the midst, and it is forgotten.
         """
+        until = time.monotonic() + seconds
         if not self._in_use.acquire(timeout=seconds):
             yield None
             return
         try:
             with self._lock:
+                self._lock.wait_for(lambda: not self._promised, until - time.monotonic())
                 self._forget_if_gone()
                 self._lent = self._connection
                 hands = Hands(FarHost(self._lent), self._path) if self._lent else None

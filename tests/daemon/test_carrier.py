@@ -74,6 +74,31 @@ def test_it_runs_plugins(carriers: Carriers, undo: ExitStack) -> None:
         assert work(carriers).stdout == b"out"
 
 
+def test_one_that_is_on_its_way_is_waited_for(carriers: Carriers, undo: ExitStack) -> None:
+    """A network may be attached to a pod the moment it has started."""
+    assert carriers.stay() == IDLE
+    ours, theirs = socket.socketpair()
+    undo.enter_context(theirs)
+    arrival = threading.Thread(target=carriers.receive, args=(ours,))
+
+    def report() -> None:
+        arrival.start()
+        wire.send(theirs, wire.CARRIER, b"1", b"/a")
+
+    begun = threading.Timer(0.05, report)
+    begun.start()
+    with carriers.borrowed(PATIENCE) as hands:
+        assert hands
+    begun.join()
+    arrival.join()
+
+
+def test_nobody_waits_longer_for_one_than_they_said(carriers: Carriers) -> None:
+    assert carriers.stay() == IDLE
+    with carriers.borrowed(0.01) as hands:
+        assert hands is None
+
+
 def test_at_most_one_is_asked_for(carriers: Carriers, undo: ExitStack) -> None:
     assert carriers.stay() == IDLE
     assert carriers.stay() == 0, "one is promised"
