@@ -65,10 +65,11 @@ def from_kubeconfig(path: str, *, certificate: str = "") -> Access:
             f"the certificate {certificate}",
             "see why it is not renewed (docs/credentials.md)",
         )
-    elif "token" not in user and "tokenFile" in user:
-        name = f"the token {user['tokenFile']} of the kubeconfig {path}"
     files = [str(part[key]) for part in (cluster, user) for key in _FILES if part.get(key)]
     seen |= _stamps(files)
+    user = _with_one_token(user)
+    if "tokenFile" in user:
+        name = f"the token {user['tokenFile']} of the kubeconfig {path}"
     return Access(_from_context(path, cluster, user), name, hint, seen)
 
 
@@ -173,6 +174,26 @@ def _absolute(part: JsonObject, path: str) -> JsonObject:
     directory = os.path.dirname(os.path.abspath(path))
     paths = {key: os.path.join(directory, part[key]) for key in _FILES if part.get(key)}
     return part | paths
+
+
+def _with_one_token(user: JsonObject) -> JsonObject:
+    """Return a user with its token from one source, chosen as client-go does.
+
+    The file goes first, as what is in it rotates. The token beside it is for the time that the file
+    cannot be read. The library would take the latter always.
+    """
+    if not user.get("tokenFile"):
+        return user
+    outdone = "tokenFile" if user.get("token") and not _holds_token(user["tokenFile"]) else "token"
+    return {key: value for key, value in user.items() if key != outdone}
+
+
+def _holds_token(path: str) -> bool:
+    try:
+        with open(path) as file:
+            return bool(file.read().strip())
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _from_context(path: str, cluster: JsonObject, user: JsonObject) -> ApiClient:

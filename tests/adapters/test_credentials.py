@@ -196,6 +196,34 @@ def test_paths_in_a_kubeconfig_begin_where_it_is(kubeapi: KubeApi, tmp_path: Pat
     assert name(Connection(lambda: credentials.from_kubeconfig(str(path)))) == "web"
 
 
+@pytest.mark.parametrize("beside", ["outdated", ""])
+def test_the_file_of_a_token_goes_before_a_token_beside_it(
+    kubeapi: KubeApi, tmp_path: Path, beside: str
+) -> None:
+    path = kubeapi.kubeconfig(tmp_path, files=True)
+    edit(path, "user", token=beside)
+    link = Connection(lambda: credentials.from_kubeconfig(str(path)))
+    assert name(link) == "web"
+    kubeapi.token = "another"
+    assert f"the token {tmp_path}/token of the kubeconfig" in refused(link).cause
+
+
+def test_a_token_beside_its_file_serves_until_the_file_can_be_read(
+    kubeapi: KubeApi, tmp_path: Path
+) -> None:
+    path = kubeapi.kubeconfig(tmp_path, files=True)
+    edit(path, "user", token=kubeapi.token)
+    (tmp_path / "token").write_text("\n")
+    link = Connection(lambda: credentials.from_kubeconfig(str(path)))
+    assert name(link) == "web"
+    (tmp_path / "token").unlink()
+    assert name(link) == "web"
+    kubeapi.token = "another"
+    (tmp_path / "token").write_text("another")
+    assert name(link) == "web"
+    assert all(request.user for request in kubeapi.requests)
+
+
 def test_a_server_whose_certificate_is_not_to_be_checked(kubeapi: KubeApi, tmp_path: Path) -> None:
     path = kubeapi.kubeconfig(tmp_path)
     skipped: dict[str, Any] = {"certificate-authority-data": None, "insecure-skip-tls-verify": True}
