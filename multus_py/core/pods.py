@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from multus_py.cni import arguments
 from multus_py.cni.errors import CniError, Code, NotFoundError
-from multus_py.models.objects import Pod
+from multus_py.models.objects import CONFIG_HASH, Pod
 
 if TYPE_CHECKING:
     from multus_py.core.session import Session
@@ -59,6 +59,22 @@ def find_for_release(session: Session) -> Pod | None:
         return find(session)
     except CniError:
         return None
+
+
+def is_gone(session: Session) -> bool:
+    """Tell whether the cluster, asked for it by name, does not have the request's pod any more.
+
+    Where there is nobody to ask, or no name to ask for, that is not known. An error if the cluster
+    does not answer.
+    """
+    ref, uid = session.pod_ref, session.arguments.get(arguments.POD_UID)
+    if session.cluster is None or not ref.valid:
+        return False
+    try:
+        pod = session.cluster.get_pod(ref, uid=uid)
+    except NotFoundError:
+        return True
+    return uid not in {"", pod.uid, pod.annotations.get(CONFIG_HASH)}
 
 
 def _told_by_runtime(session: Session, error: CniError) -> Pod | None:

@@ -157,9 +157,10 @@ class Repairs:
                 return False
             try:
                 asked = repair.request(entry, path=hands.path, config=self.config())
-                settled = repair.perform(self.session(asked, hands.host), entry)
+                settled = repair.perform(self.session(asked, hands.host), dead)
                 if settled is None:
-                    self._tasks[_key(entry)].due = begun + self._varied(self.pace.shortest)
+                    pause = self.pace.interval if dead.unconfirmed else self.pace.shortest
+                    self._tasks[_key(entry)].due = begun + self._varied(pause)
                     return True
                 errors = settled.errors
             except LostError:

@@ -11,6 +11,8 @@ from multus_py.cni import arguments
 from multus_py.cni.errors import CniError, Code
 from multus_py.core import add, inventory, recall, repair
 from multus_py.core.inventory import Pods
+from multus_py.core.repair import Dead
+from multus_py.models.objects import CONFIG_HASH
 from multus_py.wire import LostError
 from tests.core.test_add import a_node
 from tests.core.test_inventory import left_by_multus
@@ -43,6 +45,21 @@ def pods(node: Node, *but: str) -> Pods:
     return Pods(pod for pod in node.cluster.pods.values() if pod.ref.name not in but)
 
 
+def without_namespaces(*names: str) -> Node:
+    """Return a node with pods of whose namespaces nothing is written down."""
+    node = attached(*names)
+    for record in node.store.records():
+        node.store.write_record(replace(record, netns=""))
+    node.store.results_.clear()
+    return node
+
+
+def unconfirmed(node: Node, known: Pods) -> set[str]:
+    """Return what is called dead for want of its pod in a list alone."""
+    found = repair.found(inventory.entries(node.store), known, node.host)
+    return {dead.entry.attachment.container_id for dead in found if dead.unconfirmed}
+
+
 def causes(node: Node, known: Pods | None) -> dict[str, str]:
     entries = inventory.entries(node.store)
     return {
@@ -61,9 +78,10 @@ def session_for(node: Node, entry: inventory.Entry) -> Session:
     )
 
 
-def perform(node: Node, number: int = 0) -> Settled | None:
+def perform(node: Node, number: int = 0, *, unconfirmed: bool = False) -> Settled | None:
     entry = inventory.entries(node.store)[number]
-    return repair.perform(session_for(node, entry), entry)
+    dead = Dead(entry, repair.POD_GONE, unconfirmed=unconfirmed)
+    return repair.perform(session_for(node, entry), dead)
 
 
 # -- what is dead
@@ -128,13 +146,20 @@ def test_a_pending_release_is_no_reason_to_distrust_the_view() -> None:
 
 
 def test_where_nobody_wrote_the_namespace_down_the_pod_decides() -> None:
-    node = attached("a", "b")
-    for record in node.store.records():
-        node.store.write_record(replace(record, netns=""))
-    node.store.results_.clear()
+    node = without_namespaces("a", "b")
 
     assert causes(node, pods(node)) == {}
     assert causes(node, pods(node, "b")) == {"b": repair.POD_GONE}
+    assert unconfirmed(node, pods(node, "b")) == {"b"}
+
+
+def test_a_namespace_that_is_gone_is_proof_if_others_are_there() -> None:
+    node = attached("a", "b")
+    node.host.files.remove(netns_of("b"))
+    assert unconfirmed(node, pods(node, "b")) == set()
+
+    node.host.files.clear()
+    assert unconfirmed(node, pods(node, "a", "b")) == {"a", "b"}
 
 
 def test_what_nothing_is_known_of_is_left_to_the_runtime() -> None:
@@ -153,6 +178,54 @@ def test_what_multus_left_is_treated_the_same() -> None:
 
     node.host.files.add(NETNS)
     assert causes(node, Pods([])) == {}
+
+
+# -- what only a list says
+
+
+def test_a_pod_that_only_a_list_lacks_is_left_alone() -> None:
+    node = without_namespaces("a")
+    before = dict(node.store.records_)
+
+    assert perform(node, unconfirmed=True) is None
+    assert (node.host.calls, node.store.records_) == ([], before)
+
+
+def test_a_static_pod_is_known_by_the_hash_of_its_file() -> None:
+    node = without_namespaces("a")
+    assert node.cluster is not None
+    (pod,) = node.cluster.pods.values()
+    mirror = replace(pod, uid="uid-mirror", annotations={CONFIG_HASH: "uid-a"})
+    node.cluster.pods[pod.ref] = mirror
+
+    assert perform(node, unconfirmed=True) is None
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_pod_that_the_api_server_does_not_have_is_released(*, replaced: bool) -> None:
+    node = without_namespaces("a")
+    assert node.cluster is not None
+    node.cluster.pods.clear()
+    if replaced:
+        node.pod("a", uid="uid-another")
+
+    settled = perform(node, unconfirmed=True)
+
+    assert settled is not None
+    assert (settled.errors, node.store.records_) == ([], {})
+    assert node.host.talk == ["DEL one net1", "DEL main eth0"]
+
+
+def test_without_an_answer_nothing_is_released() -> None:
+    node = without_namespaces("a")
+    assert node.cluster is not None
+    node.cluster.error = CniError(Code.TRY_AGAIN_LATER, "the API server cannot be reached")
+
+    with pytest.raises(CniError, match="cannot be reached"):
+        perform(node, unconfirmed=True)
+    node.cluster = None
+    assert perform(node, unconfirmed=True) is None
+    assert node.host.calls == []
 
 
 # -- releasing it
@@ -293,9 +366,9 @@ def test_what_was_released_or_attached_meanwhile_is_left_alone() -> None:
     assert entry.record is not None
 
     node.store.write_record(replace(entry.record, netns="/run/netns/new"))
-    assert repair.perform(session_for(node, entry), entry) is None
+    assert repair.perform(session_for(node, entry), Dead(entry, repair.POD_GONE)) is None
     node.store.records_.clear()
-    assert repair.perform(session_for(node, entry), entry) is None
+    assert repair.perform(session_for(node, entry), Dead(entry, repair.POD_GONE)) is None
     assert node.host.calls == []
 
 
@@ -307,7 +380,7 @@ def test_what_only_the_cache_knew_and_is_recorded_by_now_is_left_alone() -> None
     (entry,) = inventory.entries(node.store)
     node.store.records_.update(records)
 
-    assert repair.perform(session_for(node, entry), entry) is None
+    assert repair.perform(session_for(node, entry), Dead(entry, repair.POD_GONE)) is None
     assert node.host.calls == []
 
 

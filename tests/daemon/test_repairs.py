@@ -340,6 +340,27 @@ def test_a_force_deleted_pod_whose_container_runs_is_left_alone(bench: Bench) ->
     assert (bench.left, bench.host.calls) == (["a", "lives"], [])
 
 
+def test_what_a_list_lacks_is_asked_for_before_it_is_released(bench: Bench) -> None:
+    bench.attach("a")
+    for record in bench.disk.records():
+        bench.disk.write_record(replace(record, netns=""))
+    for cached in bench.disk.results():
+        bench.disk.write_result(replace(cached, netns=""))
+    cluster = bench.node.cluster
+    assert cluster is not None
+    del bench.pods.live["a"]
+    cluster.uids.clear()
+
+    bench.turn(3)
+    assert (bench.left, bench.host.calls) == (["a", "lives"], [])
+    assert cluster.uids == ["uid-a"] * 2
+    assert bench.sample("pending_releases") == 0
+
+    cluster.pods.clear()
+    bench.turn()
+    assert bench.left == ["lives"]
+
+
 def test_as_long_as_the_pods_are_not_known_nothing_is_called_dead(bench: Bench) -> None:
     bench.attach("a")
     bench.end("a")
