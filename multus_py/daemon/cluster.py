@@ -43,7 +43,7 @@ class Patience:
     """By a request whose pod asked for networks. Later the status follows by itself."""
     event: float = 5.0
     end: float = 5.0
-    """For statuses that wait when the daemon ends."""
+    """For statuses and events that wait when the daemon ends."""
 
 
 class CachedCluster:
@@ -99,9 +99,10 @@ class CachedCluster:
             part.start()
 
     def stop(self) -> None:
-        """End, when no request needs it any more; statuses that wait are written if that works."""
-        self._events.stop()
+        """End, when no request needs it any more; what waits is written and told if that works."""
+        self._events.finish(self._patience.end)  # meanwhile the statuses are written
         self._statuses.stop(self._patience.end)
+        self._events.stop()
         for watch in (self._pods, self._networks):
             watch.stop()
 

@@ -2,7 +2,7 @@
 
 They are about pods, and seldom about the node. One thread sends them, one at a time and not too
 many a second. What has been told a moment ago is not told again, but counted. What there is no room
-for is lost, and counted as well.
+for is lost, and counted as well. What waits when the daemon ends in peace is sent before.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ class Events:
         self._changed = threading.Condition()
         self._waiting: dict[_Key, _Telling] = {}
         self._stopping = threading.Event()
+        self._end = float("inf")
         self._unreported = 0
         self._complained = 0.0
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
@@ -93,15 +94,24 @@ class Events:
         """Begin to send."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End. What waits is lost."""
-        self._stopping.set()
+    def finish(self, seconds: float) -> None:
+        """Send what waits, as far as that succeeds at once and in so many seconds."""
         with self._changed:
+            self._end = min(self._end, time.monotonic() + seconds)
+            self._stopping.set()
             self._changed.notify_all()
+
+    def stop(self) -> None:
+        """End, after what :meth:`finish` has begun. What waits then is lost."""
+        if not self._stopping.is_set():
+            self.finish(0.0)
         if self._thread.ident is not None:
-            self._thread.join(_JOIN_SECONDS)
-        if self._waiting:
-            self._lose(len(self._waiting), "the daemon ends", urgent=True)
+            self._thread.join(max(self._end - time.monotonic(), 0.0) + _JOIN_SECONDS)
+        with self._changed:
+            left = sum(telling.count for telling in self._waiting.values())
+            self._waiting.clear()
+        if left:
+            self._lose(left, "the daemon ends", urgent=True)
 
     def tell(self, about: Pod | Node, event: Event) -> None:
         """Take an event. Never waits and never fails."""
@@ -129,13 +139,13 @@ class Events:
             self._stopping.wait(self._pace.interval)
 
     def _next(self) -> _Telling | None:
-        """Take the event that has waited longest; None at the end."""
+        """Take the event that has waited longest; None at the end, or when time is up."""
         with self._changed:
-            while not self._stopping.is_set():
-                if self._waiting:
-                    return self._waiting.pop(next(iter(self._waiting)))
+            while not self._waiting and not self._stopping.is_set():
                 self._changed.wait()
-        return None
+            if not self._waiting or time.monotonic() >= self._end:
+                return None
+            return self._waiting.pop(next(iter(self._waiting)))
 
     def _deliver(self, telling: _Telling) -> None:
         value = event_object(
@@ -148,8 +158,11 @@ class Events:
         end = telling.since + self._pace.patience
         delay = self._pace.first_delay
         while error := self._failure(value):
-            if not error.passing or time.monotonic() > end or self._stopping.is_set():
+            ending = self._stopping.is_set()
+            if not error.passing or time.monotonic() > end or ending:
                 self._lose(telling.count, str(error))
+                if ending and error.passing:  # nor would it take the others
+                    self.finish(0.0)
                 return
             pause = max(delay, error.retry_after)
             self._stopping.wait(min(pause, self._pace.last_delay) * random.uniform(0.5, 1.0))  # noqa: S311 - no secret

@@ -405,10 +405,13 @@ def test_what_waits_is_written_before_the_end(kubeapi: KubeApi, daemon: Daemon) 
     paths = [add_pod(kubeapi, f"web-{number}") for number in range(5)]
     started(kubeapi, daemon)
     kubeapi.fault("^PATCH", delay=0.05, times=2)
+    kubeapi.fault("^POST", delay=0.05, times=2)
     for number in range(5):
         daemon.add(f"web-{number}", f"uid-web-{number}")
     daemon.cluster.stop()
     assert all(status_of(kubeapi, path) for path in paths)
+    assert len(kubeapi.events()) == 5
+    assert daemon.metric("multus_py_events_lost_total") == 0
 
 
 def test_the_end_comes_soon_and_leaves_no_threads(kubeapi: KubeApi, daemon: Daemon) -> None:

@@ -194,14 +194,51 @@ def test_events_are_told_at_a_pace(make: Make) -> None:
     assert time.monotonic() - started >= 0.2
 
 
-def test_the_end_waits_for_nothing(make: Make) -> None:
+def test_what_waits_at_the_end_is_told_without_a_pause(make: Make) -> None:
+    events, sender = make(interval=PATIENCE)
+    sender.ready.set()
+    for number in range(3):
+        events.tell(WEB, added(str(number)))
+    eventually(lambda: sender.sent)
+    events.finish(PATIENCE)
+    events.stop()
+    assert sender.told == [("0", 1), ("1", 1), ("2", 1)]
+    assert sender.lost == 0
+
+
+def test_what_waits_at_the_end_has_its_time_and_no_more(make: Make) -> None:
+    events, sender = make()
+    events.tell(WEB, added("under way"))
+    eventually(lambda: sender.tries)
+    for message in ("Add", "Add", "Del"):
+        events.tell(WEB, added(message))
+    events.finish(0.0)
+    sender.ready.set()
+    events.stop()
+    assert (sender.told, sender.lost) == ([("under way", 1)], 3)
+
+
+def test_the_end_does_not_wait_for_a_server_that_is_away(make: Make) -> None:
     events, sender = make(refused(500), first_delay=PATIENCE, last_delay=PATIENCE)
     sender.ready.set()
     for number in range(3):
         events.tell(WEB, added(str(number)))
     eventually(lambda: sender.tries)
+    events.finish(PATIENCE)
     events.stop()
     assert sender.lost == 3
+    assert len(sender.tries) <= 2
+
+
+def test_one_that_is_refused_at_the_end_keeps_no_other(make: Make) -> None:
+    events, sender = make(refused(403), interval=PATIENCE)
+    sender.ready.set()
+    for number in range(3):
+        events.tell(WEB, added(str(number)))
+    eventually(lambda: sender.tries)
+    events.finish(PATIENCE)
+    events.stop()
+    assert len(sender.tries) == 3
 
 
 def test_a_mistake_does_not_end_the_telling(caplog: pytest.LogCaptureFixture) -> None:
