@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
 _DOUBLINGS = 30
 """So many that any first delay is beyond any last one; more would leave the range of floats."""
@@ -17,3 +18,36 @@ def delay(failures: int, *, first: float, last: float) -> float:
         return 0.0
     longest: float = min(first * 2 ** min(failures - 1, _DOUBLINGS), last)
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+
+
+@dataclass(slots=True, kw_only=True)
+class Pause:
+    """A wait that several share who try at the same time: they fail together, which counts once.
+
+    The times are seconds of one clock, whose choice is the caller's, as is a lock.
+    """
+
+    first: float
+    last: float
+    until: float = 0.0
+    """Before that nobody is to try."""
+    failures: int = 0
+    """In a row; those of one moment are one."""
+
+    def failed(self, *, began: float, now: float) -> None:
+        """Note a failure of what began at some time: all wait, longer with each in a row.
+
+        What began before the present wait is over tells nothing that the failure before it has not.
+        """
+        if self.failures and began < self.until:
+            return
+        self.failures += 1
+        self.until = now + self.after(self.failures)
+
+    def after(self, failures: int) -> float:
+        """Return the seconds that it takes after so many failures."""
+        return delay(failures, first=self.first, last=self.last)
+
+    def succeeded(self) -> None:
+        """Note that it worked: the next failure is a first one."""
+        self.failures = 0

@@ -41,27 +41,23 @@ class _Status:
 class Statuses:
     """The statuses that wait, and the threads that write them, gently: a burst of pods is no hurry.
 
-    ``write`` writes one and raises what becomes of it. After failures that pass, all wait:
-    ``first_delay`` seconds, doubled with each up to ``last_delay``. A refused one waits alone.
+    ``write`` writes one and raises what becomes of it. After failures that pass, all wait, which is
+    the ``pause``. A refused one waits alone, for as long.
     """
 
     def __init__(
         self,
         write: Callable[[Pod, str], None],
         *,
-        first_delay: float = 0.5,
-        last_delay: float = 15.0,
+        pause: backoff.Pause | None = None,
         limit: int = LIMIT,
     ) -> None:
         self._write = write
-        self._first_delay = first_delay
-        self._last_delay = last_delay
+        self._pause = pause or backoff.Pause(first=0.5, last=15.0)
         self._limit = limit
         self._changed = threading.Condition()
         self._waiting: dict[str, _Status] = {}
         self._writing: set[str] = set()
-        self._failures = 0
-        self._paused_until = 0.0
         self._end: float | None = None
         self._threads = [
             threading.Thread(target=self._run, name=f"status writer {n}", daemon=True)
@@ -97,7 +93,7 @@ class Statuses:
     def now(self, pod: Pod, annotation: str) -> None:
         """Write a status, or keep it if the API server fails in a way that passes."""
         status = _Status(pod, annotation)
-        if time.monotonic() < self._paused_until and not self._full:
+        if time.monotonic() < self._pause.until and not self._full:
             self._keep(status)  # it is known that nothing can be written at the moment
             return
         if not self._claim(pod.uid):
@@ -172,7 +168,7 @@ class Statuses:
             while True:
                 now = time.monotonic()
                 due = [
-                    max(status.due, self._paused_until)
+                    max(status.due, self._pause.until)
                     for uid, status in self._waiting.items()
                     if uid not in self._writing
                 ]
@@ -194,16 +190,17 @@ class Statuses:
         return status
 
     def _settle(self, status: _Status) -> None:
+        began = time.monotonic()
         try:
             self._write(status.pod, status.annotation)
         except NotFoundError:
             _LOG.debug("pod %s is gone and needs no network-status", status.pod.ref)
         except CniError as error:
             if error.code != Code.POD_REPLACED:
-                self._postpone(status, error)
+                self._postpone(status, error, began)
                 return
         else:
-            self._failures = 0
+            self._pause.succeeded()
         self._forget(status)
 
     def _forget(self, status: _Status) -> bool:
@@ -212,17 +209,15 @@ class Statuses:
             uid = status.pod.uid
             return self._waiting.get(uid) is status and bool(self._waiting.pop(uid))
 
-    def _postpone(self, status: _Status, error: CniError) -> None:
+    def _postpone(self, status: _Status, error: CniError, began: float) -> None:
         status.failures += 1
         level = logging.DEBUG if status.failures > 1 else logging.WARNING
         _LOG.log(level, "the network-status of pod %s has to wait: %s", status.pod.ref, error)
+        now = time.monotonic()
         if isinstance(error, RefusedError) and error.passing:
-            self._failures += 1
-            self._paused_until = time.monotonic() + self._delay(self._failures)
+            with self._changed:
+                self._pause.failed(began=began, now=now)
         else:
-            status.due = time.monotonic() + self._delay(status.failures)
+            status.due = now + self._pause.after(status.failures)
         if self._forget(status):
             self._keep(status)  # behind the others
-
-    def _delay(self, failures: int) -> float:
-        return backoff.delay(failures, first=self._first_delay, last=self._last_delay)

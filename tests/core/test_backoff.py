@@ -19,3 +19,31 @@ def test_it_doubles_up_to_a_limit_and_chance_takes_up_to_half(
 ) -> None:
     delays = [backoff.delay(failures, first=1.0, last=8.0) for _ in range(200)]
     assert longest / 2 <= min(delays) < max(delays) <= longest
+
+
+def paused(*failures: tuple[float, float]) -> backoff.Pause:
+    """Return the wait after failures, each with its beginning and its end."""
+    pause = backoff.Pause(first=1.0, last=100.0)
+    for began, now in failures:
+        pause.failed(began=began, now=now)
+    return pause
+
+
+def test_what_fails_at_one_moment_is_one_failure() -> None:
+    pause = paused(*[(0.0, 5.0 + number / 100) for number in range(50)])
+    assert pause.failures == 1
+    assert 5.5 <= pause.until <= 6.0
+
+
+def test_what_fails_after_the_wait_is_another() -> None:
+    pause = paused((0.0, 5.0), (6.0, 7.0), (6.0, 7.1), (9.0, 10.0))
+    assert pause.failures == 3
+    assert 12.0 <= pause.until <= 14.0
+
+
+def test_what_works_makes_the_next_failure_a_first_one() -> None:
+    pause = paused((0.0, 5.0), (6.0, 7.0))
+    pause.succeeded()
+    pause.failed(began=7.5, now=8.0)
+    assert pause.failures == 1
+    assert 8.5 <= pause.until <= 9.0

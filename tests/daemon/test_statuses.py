@@ -8,6 +8,7 @@ import pytest
 
 from multus_py.adapters.connection import RefusedError
 from multus_py.cni.errors import CniError, Code, NotFoundError
+from multus_py.core import backoff
 from multus_py.daemon.statuses import Statuses
 from multus_py.models.objects import ObjectRef, Pod
 from tests.processes import PATIENCE, eventually
@@ -44,10 +45,8 @@ def make() -> Iterator[Make]:
         error: CniError | None = None, limit: int = 10, last_delay: float = 0.1
     ) -> tuple[Statuses, Writer]:
         writer = Writer(error)
-        first_delay = last_delay / 5
-        statuses = Statuses(
-            writer.write, first_delay=first_delay, last_delay=last_delay, limit=limit
-        )
+        pause = backoff.Pause(first=last_delay / 5, last=last_delay)
+        statuses = Statuses(writer.write, pause=pause, limit=limit)
         statuses.start()
         made.append((statuses, writer))
         return statuses, writer
@@ -210,6 +209,20 @@ def test_while_nothing_can_be_written_nobody_waits_for_it(make: Make) -> None:
     eventually(lambda: len(statuses) == 1)
     statuses.now(a_pod("uid-2"), "[]")
     assert (len(statuses), writer.tries) == (2, [("uid-1", "[]")])
+
+
+def test_writers_that_fail_together_have_failed_once() -> None:
+    writer = Writer(passing(), hold=threading.Event())
+    pause = backoff.Pause(first=PATIENCE, last=10 * PATIENCE)
+    statuses = Statuses(writer.write, pause=pause)
+    statuses.start()
+    for number in range(3):
+        statuses.later(a_pod(f"uid-{number}"), "[]")
+    eventually(lambda: len(writer.tries) == 2)
+    assert writer.hold
+    writer.hold.set()
+    statuses.stop(0)
+    assert (pause.failures, len(writer.tries)) == (1, 2)
 
 
 def test_what_waits_at_the_end_is_written(make: Make) -> None:
