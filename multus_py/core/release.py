@@ -69,10 +69,13 @@ def delete(session: Session) -> None:
     """Release the request's container. The record stays until every plugin has confirmed."""
     refuse_own_netns(session)
     request = session.request
+    known = _attempts(session)
     with session.store.lock(request.container_id, session.budget.left / 2):
         recalled = recall.recalled(session)
         failures = released(session, request.container_id, recalled.attached, request.netns)
-        settled = settle(session, recalled.record, failures)
+        # those that wait for one another ask at one moment, and are one try
+        counts = recalled.record.attempts <= known
+        settled = settle(session, recalled.record, failures, counts=counts)
     if settled.reported:
         raise summed(settled.reported)
 
@@ -139,18 +142,21 @@ def abandoned(
     return settle(session, replace(record, delegates=known_now), failures)
 
 
-def settle(session: Session, record: Record, failures: Sequence[Failure]) -> Settled:
+def settle(
+    session: Session, record: Record, failures: Sequence[Failure], *, counts: bool = True
+) -> Settled:
     """Delete the record, or keep it for another try.
 
     Plugins refuse a DEL for ever if their configuration cannot work, as with the name of a parent
     interface that does not exist. Then they have refused ADD too, and after some tries the pod is
     let go. A network that may be attached is never given up: after as many tries its release is
-    pending if somebody goes on with it, and otherwise remains an error.
+    pending if somebody goes on with it, and otherwise remains an error. ``counts`` tells whether
+    this is a try of its own.
     """
     limit = session.config.release_attempts
     never_attached = [failure for failure in failures if not failure.was_attached]
     refused = bool(never_attached) and not any(failure.later for failure in never_attached)
-    attempts, refusals = record.attempts + 1, record.refusals + refused
+    attempts, refusals = record.attempts + counts, record.refusals + (refused and counts)
     owed = [
         failure for failure in failures if failure.was_attached or failure.later or refusals < limit
     ]
@@ -269,6 +275,17 @@ def refuse_own_netns(session: Session) -> None:
             f"CNI_NETNS {request.netns} is the network namespace of the node itself",
             "name the pod's namespace; pods on the host network need no CNI plugin",
         )
+
+
+def _attempts(session: Session) -> int:
+    """Return how many DELs have failed by now; none if the record is broken."""
+    try:
+        record = session.store.read_record(session.request.attachment)
+    except CniError as error:
+        if error.code == Code.IO_FAILURE:
+            raise
+        return 0
+    return record.attempts if record else 0
 
 
 def _remaining(record: Record, failures: Sequence[Failure]) -> Record:

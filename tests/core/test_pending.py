@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,11 @@ from multus_py.wire import LostError
 from tests.core.test_add import a_node
 from tests.core.test_collect import gc
 from tests.core.test_failures import Fault, a_book_keeping_node
-from tests.fakes import NETNS, Node, answering, failing
+from tests.fakes import NETNS, FakeStore, Node, answering, failing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from multus_py.core.ports import PluginCall, PluginExit
     from multus_py.core.session import Session
     from multus_py.models.delegate import Record
@@ -93,6 +96,43 @@ def test_how_often_is_the_configurations_matter() -> None:
     release.delete(kept(node.session("DEL", releaseAttempts=1)))
 
     assert the_record(node).pending
+
+
+class Crowded(FakeStore):
+    """A disk whose lock is had by the last who asks for it, and by the first at the end."""
+
+    waiting: int = 0
+    node: Node
+
+    @contextmanager
+    def lock(self, container_id: str, seconds: float) -> Iterator[None]:
+        if self.waiting:
+            self.waiting -= 1
+            delete(self.node)
+        with super().lock(container_id, seconds):
+            yield
+
+
+@pytest.mark.parametrize("attached", [True, False])
+def test_those_who_ask_at_one_moment_are_one_try(*, attached: bool) -> None:
+    node = a_failing_node()
+    if not attached:
+        record = the_record(node)
+        never = tuple(replace(delegate, begun=0) for delegate in record.delegates)
+        node.store.write_record(replace(record, delegates=never))
+        node.store.results_.clear()
+    node.store = store = Crowded(node.store.records_, node.store.results_)
+    store.node, store.waiting = node, 9
+
+    with pytest.raises(CniError, match="switch away"):
+        release.delete(kept(node.session("DEL")))
+
+    record = the_record(node)
+    assert (record.attempts, record.pending) == (1, False)
+    assert record.refusals == (not attached)
+    assert node.host.talk.count("DEL two net2") == 10
+    delete(node)
+    assert the_record(node).attempts == 2
 
 
 def test_without_somebody_who_goes_on_it_remains_an_error() -> None:
