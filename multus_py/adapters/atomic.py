@@ -38,3 +38,17 @@ def sync_directory(directory: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_directory(path: str, *, mode: int = 0o700) -> None:
+    """Make a directory, with those above it, so that what is in it survives a power cut.
+
+    Nothing happens if it is there. Raises ``OSError``.
+    """
+    if os.path.isdir(path):
+        return
+    above = os.path.dirname(path) or os.curdir
+    make_directory(above, mode=0o755)
+    with suppress(FileExistsError):  # somebody else was faster
+        os.mkdir(path, mode)
+    sync_directory(above)

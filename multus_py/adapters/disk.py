@@ -54,7 +54,7 @@ class Disk:
                 "give the container another ID",
             )
         with _io("prepare", self._directory):
-            os.makedirs(self._directory, mode=0o700, exist_ok=True)
+            atomic.make_directory(self._directory)
         return self._lock(os.path.join(self._directory, f".{container_id}.lock"), seconds)
 
     # -- records
@@ -234,7 +234,7 @@ def _read(path: str) -> bytes | None:
 
 def _write(path: str, content: bytes, mode: int = 0o600) -> None:
     with _io("write", path):
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        atomic.make_directory(os.path.dirname(path))
         atomic.write(path, content, mode=mode, temporary=_temporary(path))
 
 

@@ -3,12 +3,14 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sys
 from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from multus_py.adapters import atomic
 from multus_py.adapters.disk import Disk
 from multus_py.cni import network, result
 from multus_py.cni.errors import CniError, Code, NotFoundError
@@ -21,6 +23,7 @@ from tests.processes import PATIENCE, python
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from types import FrameType
 
 FIRST = Attachment("ctr", "eth0")
 SECOND = Attachment("ctr", "eth1")
@@ -348,6 +351,38 @@ def test_a_result_is_read_as_it_was_written(disk: Disk) -> None:
     assert disk.read_result(Attachment("ctr", "net1"), "net") == cached()
     assert disk.read_result(Attachment("ctr", "net1"), "other") is None
     assert disk.read_result(Attachment("ctr", "net2"), "net") is None
+
+
+@contextmanager
+def synced() -> Iterator[list[str]]:
+    """Yield the directories whose names would survive a power cut, in their order."""
+    seen: list[str] = []
+
+    def watch(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code is atomic.sync_directory.__code__:
+            seen.append(frame.f_locals["directory"])
+
+    before = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        yield seen
+    finally:
+        sys.setprofile(before)
+
+
+def test_what_undoes_an_add_survives_a_power_cut_in_whichever_file_it_is(tmp_path: Path) -> None:
+    disk = disk_at(tmp_path / "cni" / "multus")
+    with synced() as seen:
+        disk.write_record(record())
+    assert seen == [str(tmp_path), f"{tmp_path}/cni", f"{tmp_path}/cni/multus"]
+
+    with synced() as seen:
+        disk.write_result(cached())
+    assert seen == [f"{tmp_path}/cni/multus", f"{tmp_path}/cni/multus/results"]
+
+    with synced() as seen:
+        disk.write_result(cached())
+    assert seen == [f"{tmp_path}/cni/multus/results"]
 
 
 def test_a_deleted_result_leaves_nothing(disk: Disk, directory: Path) -> None:
