@@ -43,6 +43,8 @@ class _Started:
     """What the plugins answered; for the runtime and the network-status."""
     cached: Result | None = None
     """The same with the default routes that are in the pod; for CHECK and DEL."""
+    kept: bool = False
+    """Whether that is on the disk."""
 
 
 class Attachments:
@@ -74,7 +76,11 @@ class Attachments:
                 self._cache(started, edited(started.cached, families, gateways))
 
     def undo(self) -> list[Failure]:
-        """Release what was started, last first, and return what could not be released."""
+        """Release what was started, last first, and return what could not be released.
+
+        The next try needs the result of that. If it is not on the disk, it may be that there is
+        room by now.
+        """
         attached = [
             (replace(started.delegate, begun=started.progress.begun), started.cached)
             for started in self._started
@@ -82,7 +88,16 @@ class Attachments:
         request = self._session.request
         failures = release.released(self._session, request.container_id, attached, request.netns)
         release.log_several([failure.error for failure in failures])
+        self._keep_results({failure.delegate.ifname for failure in failures})
         return failures
+
+    def _keep_results(self, ifnames: set[str]) -> None:
+        for started in self._started:
+            if started.cached and not started.kept and started.delegate.ifname in ifnames:
+                try:
+                    self._cache(started, started.cached)
+                except CniError as error:
+                    _LOG.error("%s: its result is not kept: %s", started.delegate.label, error)
 
     def statuses(self) -> list[NetworkStatus]:
         """Return what the network-status tells about each network that is attached."""
@@ -111,7 +126,7 @@ class Attachments:
 
     def _cache(self, started: _Started, result: Result) -> None:
         request, delegate = self._session.request, started.delegate
-        started.cached = result
+        started.cached, started.kept = result, False
         self._session.store.write_result(
             CachedResult(
                 container_id=request.container_id,
@@ -124,6 +139,7 @@ class Attachments:
                 result=result,
             )
         )
+        started.kept = True
 
     def _tell(self, delegate: Delegate, result: Result) -> None:
         place = f"{delegate.name}({delegate.network.name}):{delegate.ifname}"

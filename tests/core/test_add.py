@@ -468,6 +468,25 @@ def test_a_result_that_cannot_be_cached_undoes_everything() -> None:
     assert node.host.talk[-2:] == ["DEL one net1", "DEL main eth0"]
 
 
+def test_the_result_of_what_cannot_be_undone_is_cached_if_it_was_not_yet() -> None:
+    node = a_node()
+    node.pod(networks="one")
+
+    def fill(call: PluginCall) -> PluginExit:
+        adds = call.environment["CNI_COMMAND"] == "ADD"
+        node.store.full = adds
+        return answering()(call) if adds else failing("DEL", msg="device busy")(call)
+
+    node.host.plugins["one"] = fill
+    error = failure(node.session())
+
+    assert error.code == Code.IO_FAILURE
+    assert "device busy" in error.message()
+    assert [key for key, *_ in node.store.results_] == ["one"]
+    (record,) = node.store.records()
+    assert [delegate.begun for delegate in record.delegates] == [0, 1]
+
+
 def test_a_bug_or_a_signal_undoes_everything_as_well() -> None:
     node = a_node()
     node.pod(networks="one")
