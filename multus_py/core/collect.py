@@ -4,6 +4,10 @@ Specification: "GC: Clean up any stale resources". The runtime lists the attachm
 configuration that are valid. Everything else that was attached under it is released from its
 record, or from the CNI library's cache where Multus left no record.
 
+Of a record that cannot be read nobody knows under which configuration it was made, nor all that it
+names. Unless its network namespace is gone, nothing of it is released, by us or by a plugin that
+was not told of it; that is said instead.
+
 libcni writes an empty list of Go as ``null``, and leaves the key out where its caller has none to
 give; for both it takes everything for stale. That would be fatal if the caller had just not filled
 it in. Here both mean that only those attachments are stale whose network namespace is gone.
@@ -11,7 +15,6 @@ it in. Here both mean that only those attachments are stale whose network namesp
 
 from __future__ import annotations
 
-import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
@@ -34,8 +37,6 @@ if TYPE_CHECKING:
     from multus_py.core.session import Session
     from multus_py.models.delegate import Delegate
 
-_LOG = logging.getLogger(__name__)
-
 _LOCK_SECONDS = 2.0
 """A container whose request takes longer than this is at work, and thus not stale."""
 
@@ -48,6 +49,8 @@ class _Known:
     attachments: dict[str, list[Attachment]] = field(default_factory=dict)
     containers: set[str] = field(default_factory=set)
     """Of which everything is known."""
+    doubtful: set[str] = field(default_factory=set)
+    """Containers that may be at work and have more than is known."""
 
     def add(self, container_id: str, attached: Attached, *, partial: bool = False) -> None:
         if attached and not partial:
@@ -95,11 +98,9 @@ class _Collection:
         """Tell whether something on the disk is left as it is, and know it if it is valid."""
         owner = entry.record.owner if entry.record else ""
         foreign = owner not in {"", self._session.config.name}
-        if self._is_valid(entry) or foreign or self._in_use(entry):
+        in_doubt = entry.unreadable and not self._is_gone(entry)
+        if self._is_valid(entry) or foreign or in_doubt or self._in_use(entry):
             self._know(entry)
-            return True
-        if not _delegates(entry):
-            _LOG.warning("GC: nothing is known of %s: left alone", entry.attachment.container_id)
             return True
         return False
 
@@ -107,10 +108,14 @@ class _Collection:
         """Tell whether the runtime has it; Multus did not record the interface."""
         attachment = entry.attachment
         if self._valid is None:
-            return not entry.netns or release.is_there(self._session.host, entry.netns)
+            return not self._is_gone(entry)
         if entry.record and attachment.ifname:
             return attachment in self._valid
         return attachment.container_id in self._valid_containers
+
+    def _is_gone(self, entry: Entry) -> bool:
+        """Tell whether its network namespace was written down and is not there any more."""
+        return bool(entry.netns) and not release.is_there(self._session.host, entry.netns)
 
     def _in_use(self, entry: Entry) -> bool:
         """Tell whether the container of a hot attachment lives, by whichever ID it was named."""
@@ -119,13 +124,18 @@ class _Collection:
         return partial and release.is_there(self._session.host, entry.netns)
 
     def _know(self, entry: Entry) -> None:
-        record = entry.record
+        record, whole = entry.record, False
         with self._gathered():
             attached = recall.from_results(entry.results)
             if record and record.delegates:
                 attached = recall.from_record(self._session, record, entry.results).attached
-            partial = record is not None and record.partial
+            partial = entry.unreadable or (record is not None and record.partial)
             self._known.add(entry.attachment.container_id, attached, partial=partial)
+            whole = not entry.unreadable
+        if not whole:
+            self._known.doubtful.add(entry.attachment.container_id)
+        if entry.unreadable:
+            self._errors.append(_unreadable(entry))
 
     # -- what is stale
 
@@ -155,6 +165,9 @@ class _Collection:
         now = inventory.current(self._session.store, entry)
         if now.record is None:
             return []
+        if now.unreadable and not entry.unreadable:
+            self._know(now)
+            return []
         return release.abandoned(
             self._session, now.record, entry.netns, results=now.results, seconds=seconds
         ).reported
@@ -172,13 +185,22 @@ class _Collection:
         """Return the networks to collect: the primary one, and every other that is in use.
 
         A valid attachment that nothing is known of may have networks that nothing is known of. Then
-        only the primary one is collected, as the others' plugins would release what is in use.
+        only the primary one is collected, as the others' plugins would release what is in use; and
+        not even that, if somebody may be attached to it under an interface that nobody knows.
         """
-        if not self._valid_containers <= self._known.containers:
+        known = self._known
+        if not known.doubtful <= self._valid_containers | self._attached_to(primary):
+            return []
+        if known.doubtful or not self._valid_containers <= known.containers:
             return list(primary)
         of_primary = {document.encode(one.network.document) for one in primary}
-        others = self._known.delegates.items()
+        others = known.delegates.items()
         return [*primary, *(one for key, one in others if key not in of_primary)]
+
+    def _attached_to(self, networks: Sequence[Delegate]) -> set[str]:
+        """Return the containers that are known to be attached to one of these."""
+        places = (self._known.attachments.get(one.network.name, ()) for one in networks)
+        return {place.container_id for place in chain(*places)}
 
     def _collect(self, primary: Sequence[Delegate]) -> None:
         delegates = self._networks(primary)
@@ -198,6 +220,15 @@ class _Collection:
             yield
         except CniError as error:
             self._errors.append(error)
+
+
+def _unreadable(entry: Entry) -> CniError:
+    return CniError(
+        Code.DECODING_FAILURE,
+        f"the record of container {entry.attachment.container_id} cannot be read, so it is left "
+        "alone, and networks that it may have are not collected",
+        "if there is no such container, delete the file of that name in cniDir",
+    )
 
 
 def _delegates(entry: Entry) -> tuple[Delegate, ...]:

@@ -42,6 +42,11 @@ class Entry:
         return self.record is not None and self.record.pending
 
     @property
+    def unreadable(self) -> bool:
+        """Whether there is a record that cannot be read: what it names may be in use."""
+        return self.record is not None and not self.record.delegates
+
+    @property
     def netns(self) -> str:
         """The network namespace of its ADD, nothing if nobody wrote it down."""
         recorded = self.record.netns if self.record else ""

@@ -13,7 +13,7 @@ from multus_py.core import add, collect, mishaps
 from multus_py.core.ports import PluginCall, PluginExit
 from tests.core.test_add import a_node
 from tests.core.test_recall import cached, encoded, written_by_multus
-from tests.fakes import FakeStore, Node, chain, failing, single
+from tests.fakes import NETNS, FakeStore, Node, chain, failing, single
 
 if TYPE_CHECKING:
     from multus_py.cni.request import Attachment
@@ -44,6 +44,12 @@ def gc(node: Node, *valid: str, **changes: Any) -> Session:
     listed = [{"containerID": container, "ifname": "eth0"} for container in valid]
     changes = {"cni.dev/valid-attachments": listed, "cni.dev/attachments": listed, **changes}
     return node.session("GC", container_id="", ifname="", netns="", args="", **changes)
+
+
+def failure(session: Session) -> str:
+    with pytest.raises(CniError) as caught:
+        collect.collect(session)
+    return caught.value.message()
 
 
 def said(node: Node) -> dict[str, list[tuple[str, str]]]:
@@ -190,7 +196,67 @@ def test_what_only_the_cache_knows_is_released() -> None:
     assert {key[1] for key in node.store.results_} == {"a"}
 
 
-def test_a_broken_record_of_a_stale_container_is_released_from_the_cache() -> None:
+# -- records that cannot be read
+
+
+def a_node_with_a_broken_record(*others: str) -> Node:
+    """Return a node with containers at work; the record of the first, ``a``, is broken."""
+    node = attached(a_current_node(), "a", *others, networks="one,two")
+    node.host.files.add(NETNS)
+    node.store.records_["a", ""] = b"{broken"
+    del node.store.records_["a", "eth0"]
+    return node
+
+
+def test_what_may_be_in_use_is_not_released_for_want_of_its_record() -> None:
+    node = a_node_with_a_broken_record("b")
+    before = {key: raw for key, raw in node.store.results_.items() if key[1] == "a"}
+
+    assert "record of container a cannot be read" in failure(gc(node))
+
+    assert node.host.talk[:3] == ["DEL two net2", "DEL one net1", "DEL main eth0"]
+    assert {call.environment["CNI_CONTAINERID"] for call in node.host.calls[:3]} == {"b"}
+    assert said(node) == {"main": [("a", "eth0")]}
+    assert list(node.store.records_) == [("a", "")]
+    assert node.store.results_ == before
+
+
+def test_a_valid_container_is_not_known_by_its_cached_results_if_its_record_is_broken() -> None:
+    node = a_node_with_a_broken_record("b")
+    del node.store.results_["two", "a", "net2"]
+
+    assert "record of container a cannot be read" in failure(gc(node, "a", "b"))
+
+    assert said(node) == {"main": [("a", "eth0"), ("b", "eth0")]}
+    assert set(node.store.records_) == {("a", ""), ("b", "eth0")}
+
+
+def test_if_even_its_primary_attachment_may_be_unknown_no_plugin_is_asked() -> None:
+    node = a_node_with_a_broken_record("b")
+    del node.store.results_["primary", "a", "eth0"]
+
+    failure(gc(node, "b"))
+
+    assert said(node) == {}
+    assert len([key for key in node.store.results_ if key[1] == "a"]) == 2
+
+
+def test_a_record_that_breaks_before_it_is_released_is_not_released() -> None:
+    node = attached(a_current_node(), "a")
+    locks = node.store.lock
+
+    def lock(container_id: str, seconds: float) -> Any:
+        node.store.records_["a", "eth0"] = b"{broken"
+        return locks(container_id, seconds)
+
+    node.store.lock = lock  # type: ignore[method-assign]  # a disk that fails just then
+    failure(gc(node))
+
+    assert "DEL" not in {call.environment["CNI_COMMAND"] for call in node.host.calls}
+    assert said(node) == {"main": [("a", "eth0")]}
+
+
+def test_a_broken_record_whose_namespace_is_gone_is_released_from_the_cache() -> None:
     node = attached(a_current_node(), "a")
     node.store.records_["a", "eth0"] = b"{broken"
 
@@ -398,16 +464,14 @@ def test_every_failure_has_its_line_in_the_log(caplog: pytest.LogCaptureFixture)
 
 
 @pytest.mark.parametrize("content", [b"mine", b"", b"[]", b"{}"])
-def test_a_file_that_is_nobodys_record_is_left_alone_and_named(
-    content: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_file_that_is_nobodys_record_is_left_alone_and_named(content: bytes) -> None:
     node = attached(a_current_node(), "a")
     node.store.records_["notes.txt", ""] = content
 
-    collect.collect(gc(node))
+    assert "container notes.txt cannot be read" in failure(gc(node))
 
     assert node.store.records_ == {("notes.txt", ""): content}
-    assert "notes.txt" in caplog.text
+    assert said(node) == {}
 
 
 def test_what_the_runtime_has_released_meanwhile_is_not_released_again() -> None:
