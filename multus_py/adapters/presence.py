@@ -97,10 +97,18 @@ def _taken(lock: int, kind: int) -> bool:
 
 
 def _seconds_since_first(path: str) -> float:
-    """Return the age of the file, which is made if it is not there."""
+    """Return for how long the file has been there; it is made if it is not.
+
+    Its time is that of the clock which nobody sets, as the time of day is set on a node that has
+    just been started. What is of another start of the node lies ahead, and counts from now on.
+    """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    return max(time.time() - os.stat(path).st_mtime, 0.0)
+    now = time.monotonic()
+    seconds = now - os.stat(path).st_mtime
+    if seconds < 0:
+        os.utime(path, (now, now))
+    return max(seconds, 0.0)
 
 
 def _remove_if_dead(path: str) -> None:

@@ -22,7 +22,7 @@ LONG = presence.GONE_SECONDS + 1
 
 def age(directory: Path, seconds: float) -> None:
     """Let the first request that missed the daemon have come so long ago."""
-    moment = time.time() - seconds
+    moment = time.monotonic() - seconds
     os.utime(directory / "missed", (moment, moment))
 
 
@@ -79,10 +79,21 @@ def test_a_daemon_that_is_at_work_but_busy_is_not_missed(tmp_path: Path) -> None
     os.close(lock)
 
 
-def test_a_clock_that_was_set_back_says_nothing(tmp_path: Path) -> None:
+def test_the_time_of_day_says_nothing(tmp_path: Path) -> None:
+    presence.missed(str(tmp_path))
+    moment = time.time() - LONG
+    os.utime(tmp_path / "missed", (moment, moment))
+    assert presence.missed(str(tmp_path)) == 0.0
+
+
+def test_a_file_of_another_start_of_the_node_counts_from_now_on(tmp_path: Path) -> None:
     presence.missed(str(tmp_path))
     age(tmp_path, -LONG)
     assert presence.missed(str(tmp_path)) == 0.0
+    made = (tmp_path / "missed").stat().st_mtime
+    assert made <= time.monotonic()
+    presence.missed(str(tmp_path))
+    assert (tmp_path / "missed").stat().st_mtime == made
 
 
 def test_nothing_is_known_where_nothing_can_be_written(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def abandoned(request: pytest.FixtureRequest, daemon: Daemon, kubeapi: KubeApi) 
 
 def wait_long(daemon: Daemon) -> None:
     """Let the first request that missed the daemon have come long ago."""
-    moment = time.time() - presence.GONE_SECONDS - 1
+    moment = time.monotonic() - presence.GONE_SECONDS - 1
     os.utime(daemon.sockets / "missed", (moment, moment))
 
 
