@@ -6,7 +6,7 @@ record, or from the CNI library's cache where Multus left no record.
 
 Of a record that cannot be read nobody knows under which configuration it was made, nor all that it
 names. Unless its network namespace is gone, nothing of it is released, by us or by a plugin that
-was not told of it; that is said instead.
+was not told of it; that is said instead. What only the cache knows of is left alone as long, too.
 
 libcni writes an empty list of Go as ``null``, and leaves the key out where its caller has none to
 give; for both it takes everything for stale. That would be fatal if the caller had just not filled
@@ -98,7 +98,8 @@ class _Collection:
         """Tell whether something on the disk is left as it is, and know it if it is valid."""
         owner = entry.record.owner if entry.record else ""
         foreign = owner not in {"", self._session.config.name}
-        in_doubt = entry.unreadable and not self._is_gone(entry)
+        unowned = entry.record is None or entry.unreadable
+        in_doubt = unowned and not self._is_gone(entry)
         if self._is_valid(entry) or foreign or in_doubt or self._in_use(entry):
             self._know(entry)
             return True

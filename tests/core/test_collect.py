@@ -196,6 +196,17 @@ def test_what_only_the_cache_knows_is_released() -> None:
     assert {key[1] for key in node.store.results_} == {"a"}
 
 
+def test_what_only_the_cache_knows_is_left_alone_while_its_namespace_is_there() -> None:
+    node = attached(a_current_node(), "a")
+    node.store.records_.clear()
+    node.host.files.add(NETNS)
+
+    collect.collect(gc(node))
+
+    assert said(node) == {"main": [("a", "eth0")], "one": [("a", "net1")]}
+    assert len(node.store.results_) == 2
+
+
 # -- records that cannot be read
 
 
