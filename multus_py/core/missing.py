@@ -95,6 +95,7 @@ def _nameless(entries: Sequence[Entry], attached: Sequence[Delegate], *, overrid
 
     It does not have the names of definitions. One of them is what every pod has.
     """
-    found = sum(len(entry.results) for entry in entries if not entry.record)
+    unnamed = [entry for entry in entries if entry.record is None or entry.unreadable]
+    found = sum(len(entry.results) for entry in unnamed)
     usual = not override and not any(delegate.master for delegate in attached)
     return max(found - usual, 0)

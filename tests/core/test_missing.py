@@ -107,6 +107,14 @@ def test_what_only_the_cache_knows_counts_without_a_name(
     assert bool(lack(node, asked)) is lacks
 
 
+def test_what_the_cache_knows_counts_as_well_if_the_record_cannot_be_read() -> None:
+    node = attached("one,two")
+    node.store.records_ = dict.fromkeys(node.store.records_, b"{broken")
+
+    assert lack(node, "one,two") == ""
+    assert "runs without" in lack(node, "one,two,three")
+
+
 def test_of_what_only_the_cache_knows_one_is_the_default_network() -> None:
     node = attached("one")
     node.store.records_.clear()
