@@ -95,7 +95,7 @@ class StandbyFiles:
                 if first:
                     self._tell()
             self._complaint = ""
-        except (OSError, CniError) as error:
+        except (OSError, ValueError, CniError) as error:  # a token need not be a text
             if str(error) != self._complaint:
                 self._complaint = str(error)
                 _LOG.error("cannot leave a credential for plugins: %s", error)

@@ -124,6 +124,18 @@ def test_a_reason_is_told_once(sockets: Path, caplog: pytest.LogCaptureFixture) 
     assert caplog.text.count("no certificate yet") == 1
 
 
+def test_a_token_that_is_no_text_does_not_end_the_following(
+    sockets: Path, account: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = left(sockets, account, seconds=0.01)
+    (account / "token").write_bytes(b"\xff\xfe")
+    eventually(lambda: "cannot leave a credential" in caplog.text)
+    assert "first" in (sockets / "kubeconfig").read_text()
+    (account / "token").write_text("second")
+    eventually(lambda: "second" in (sockets / "kubeconfig").read_text())
+    files.stop()
+
+
 def test_what_an_earlier_daemon_left_serves_until_there_is_more(sockets: Path) -> None:
     def credential() -> bytes:
         raise CniError(Code.TRY_AGAIN_LATER, "no certificate yet")
