@@ -63,7 +63,8 @@ class Fault:
     times: int = 1
     status: int = 0
     """The answer is this error; 0: the answer is right, only late, or it is ``garbage``."""
-    retry_after: int = 0
+    retry_after: int | str = 0
+    """Seconds, or a date."""
     garbage: bytes = b""
     delay: float = 0.0
     """Seconds before anything else happens."""
@@ -247,10 +248,10 @@ class _Connection(BaseHTTPRequestHandler):
         peer: Any = self.connection
         return api.user(self.headers.get("Authorization", ""), peer.getpeercert() or {})
 
-    def _answer(self, status: int, value: JsonObject, retry_after: int = 0) -> None:
+    def _answer(self, status: int, value: JsonObject, retry_after: int | str = 0) -> None:
         self._send(status, json.dumps(value).encode(), retry_after)
 
-    def _send(self, status: int, content: bytes, retry_after: int = 0) -> None:
+    def _send(self, status: int, content: bytes, retry_after: int | str = 0) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         if retry_after:

@@ -172,9 +172,11 @@ class ApiServer:
             try:
                 return self._connection.ask(method, path, body, seconds=seconds)
             except RefusedError as error:
-                if not error.passing or delay is None:
+                rest = backoff.beyond(error.retry_after)
+                late = rest > 0 and time.monotonic() + rest > deadline
+                if late or not error.passing or delay is None:
                     raise
-                time.sleep(min(max(delay, error.retry_after), _LAST_DELAY))
+                time.sleep(max(delay, rest))
         raise AssertionError("the last try returns or raises")
 
 

@@ -7,9 +7,11 @@ The ``kubernetes`` client is imported when the first request is made, which most
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import socket
 import threading
+import time
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 _PASSING = frozenset({429, 500, 502, 503, 504})
+_OVERLOADED = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+"""Answers whose Retry-After is about the server, not about one request."""
+_LONGEST_REST = 30.0
+"""Seconds for which a server is left alone at its word; then it is asked what it says now."""
 _MERGE_PATCH = "application/merge-patch+json"
 _METHODS = {"LIST": "GET", "WATCH": "GET"}
 _HEADER_SECONDS = 15.0
@@ -48,6 +54,10 @@ class RefusedError(CniError):
     """Seconds that the API server wants to be left alone."""
 
 
+class TooLargeError(CniError):
+    """The answer is larger than who asked can use."""
+
+
 def _unheard(verb: str, resource: str, status: int) -> None:
     """Do nothing with an answer."""
 
@@ -58,6 +68,8 @@ class Connection:
     ``connect`` reads credentials and makes a client of them. It does so again when their files
     change, and after a 401. New ones that are of no use yet leave the old ones in place.
     ``on_answer`` is told verb, resource and HTTP status (0 without an answer) of every request.
+    A server that wants to be left alone is not asked by anybody for that time: requests fail, in a
+    way that passes, without being sent.
     """
 
     def __init__(
@@ -73,6 +85,7 @@ class Connection:
         self._lock = threading.Lock()
         self._access: Access | None = None
         self._complaint = ""
+        self._resting_until = 0.0
 
     def ask(
         self,
@@ -82,22 +95,27 @@ class Connection:
         *,
         seconds: float,
         query: Sequence[tuple[str, str]] = (),
+        limit: int = document.MAX_BYTES,
     ) -> JsonObject:
-        """Return the answer to one request; ``verb`` is HTTP's, or ``LIST``.
+        """Return the answer to one request, of so many bytes at the most.
 
-        A refused credential is renewed, and the request made once more.
+        ``verb`` is HTTP's, or ``LIST``. A refused credential is renewed, and the request made once
+        more.
         """
         from urllib3.exceptions import HTTPError
 
         with self._slot(seconds):
             access, answer = self._sent(verb, path, body, seconds=seconds, query=query)
             try:
-                content = answer.read(document.MAX_BYTES + 1)
+                content = answer.read(limit + 1)
             except HTTPError as error:
                 raise _unreachable(access, error) from error
             finally:
                 if not answer.isclosed():  # there is more of it than is wanted
                     answer.close()
+        if len(content) > limit:
+            cause = f"the API server's answer is larger than {limit} bytes"
+            raise TooLargeError(Code.DECODING_FAILURE, cause)
         return document.decode_object(content, "the API server's answer")
 
     def follow(self, path: str, query: Sequence[tuple[str, str]], *, quiet: float) -> Lines:
@@ -131,10 +149,14 @@ class Connection:
     ) -> tuple[Access, HTTPResponse]:
         def send(access: Access) -> tuple[Access, HTTPResponse]:
             status = 0
+            self._refuse_while_resting()
             try:
                 answer = _response(access, verb, path, body, seconds=seconds, query=query)
                 status = answer.status
                 _check(access, answer)
+            except RefusedError as error:
+                self._note_rest(error)
+                raise
             finally:
                 self._on_answer(verb, _resource(path), status)
             return access, answer.response
@@ -146,6 +168,24 @@ class Connection:
             if error.status != HTTPStatus.UNAUTHORIZED:
                 raise
         return send(self._current(instead_of=access))
+
+    def _note_rest(self, error: RefusedError) -> None:
+        if error.status in _OVERLOADED:
+            end = time.monotonic() + error.retry_after
+            self._resting_until = max(self._resting_until, end)
+
+    def _refuse_while_resting(self) -> None:
+        left = self._resting_until - time.monotonic()
+        if left <= 0:
+            return
+        refused = RefusedError(
+            Code.TRY_AGAIN_LATER,
+            f"the API server is overloaded and wants no requests for another {left:.1f} s",
+            "the runtime tries again",
+        )
+        refused.passing = True
+        refused.retry_after = left
+        raise refused
 
     def _current(self, *, instead_of: Access | None = None) -> Access:
         """Return the access, a new one if it is still the one that was refused."""
@@ -282,12 +322,29 @@ def _check(access: Access, answer: RESTResponse) -> None:
         said = {}
     if answer.status == HTTPStatus.UNAUTHORIZED:
         raise _unauthorized(access, said)
-    retry_after = answer.headers.get("Retry-After", "")
     raise refusal(
         {**said, "code": answer.status},
         f"from {access.client.configuration.host}",
-        float(retry_after) if retry_after.isdigit() else 0.0,
+        _seconds(answer.headers.get("Retry-After", "")),
     )
+
+
+def _seconds(retry_after: str) -> float:
+    """Return how long to wait by a header Retry-After (RFC 9110, section 10.2.3); 0 for nonsense.
+
+    API servers give seconds; what stands before them may give a date.
+    """
+    from email.utils import parsedate_to_datetime
+
+    if retry_after.isascii() and retry_after.isdigit():
+        return min(float(retry_after), _LONGEST_REST)
+    try:
+        date = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return 0.0
+    date = date.replace(tzinfo=date.tzinfo or dt.UTC)  # "-0000" says that it is UTC
+    left = (date - dt.datetime.now(dt.UTC)).total_seconds()
+    return min(max(left, 0.0), _LONGEST_REST)
 
 
 def _unauthorized(access: Access, said: JsonObject) -> CniError:

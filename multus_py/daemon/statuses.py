@@ -216,7 +216,7 @@ class Statuses:
         now = time.monotonic()
         if isinstance(error, RefusedError) and error.passing:
             with self._changed:
-                self._pause.failed(began=began, now=now)
+                self._pause.failed(began=began, now=now, at_least=error.retry_after)
         else:
             status.due = now + self._pause.after(status.failures)
         if self._forget(status):

@@ -174,6 +174,15 @@ def test_a_server_that_wants_to_be_left_alone_is_left_alone(
     assert time.monotonic() - started >= 1
 
 
+def test_a_server_is_not_asked_once_more_than_it_wants_in_the_time_there_is(
+    kubeapi: KubeApi, tmp_path: Path
+) -> None:
+    kubeapi.fault("GET", status=503, retry_after=1000)
+    error = error_of_web(connected(kubeapi.kubeconfig(tmp_path), patience=10))
+    assert "the test wants it" in error.cause
+    assert len(kubeapi.requests) == 1
+
+
 def test_lost_connections_are_made_again(kubeapi: KubeApi, cluster: ApiServer) -> None:
     pod = add_web(kubeapi)
     kubeapi.fault("GET", reset=True, times=2)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -122,6 +124,70 @@ def test_each_answer_is_told(kubeapi: KubeApi, clients: Clients) -> None:
         ("PATCH", "pods", 200),
         ("GET", "network-attachment-definitions", 404),
     ]
+
+
+def test_a_server_that_wants_to_be_left_alone_is_asked_by_nobody(
+    kubeapi: KubeApi, clients: Clients
+) -> None:
+    link = Connection(clients.connect)
+    kubeapi.fault("GET", status=503, retry_after=1)
+    with pytest.raises(RefusedError):
+        link.ask("GET", WEB, seconds=PATIENCE)
+    with pytest.raises(RefusedError, match="overloaded") as caught:
+        link.ask("PATCH", WEB, {"metadata": {}}, seconds=PATIENCE)
+    assert (caught.value.passing, caught.value.code) == (True, Code.TRY_AGAIN_LATER)
+    assert 0 < caught.value.retry_after <= 1
+    assert len(kubeapi.requests) == 1
+    eventually(lambda: _answers(link))
+
+
+def _answers(link: Connection) -> bool:
+    try:
+        return name(link.ask("GET", WEB, seconds=PATIENCE)) == "web"
+    except RefusedError:
+        return False
+
+
+@pytest.mark.parametrize("status", [409, 500, 504])
+def test_what_one_request_has_to_wait_for_keeps_no_other(
+    kubeapi: KubeApi, clients: Clients, status: int
+) -> None:
+    link = Connection(clients.connect)
+    kubeapi.fault("GET", status=status, retry_after=20)
+    with pytest.raises(RefusedError) as caught:
+        link.ask("GET", WEB, seconds=PATIENCE)
+    assert caught.value.retry_after == 20
+    assert name(link.ask("GET", WEB, seconds=PATIENCE)) == "web"
+
+
+def test_a_date_to_wait_for_is_a_time_from_now(kubeapi: KubeApi, clients: Clients) -> None:
+    soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=20)
+    kubeapi.fault("GET", status=504, retry_after=format_datetime(soon, usegmt=True))
+    with pytest.raises(RefusedError) as caught:
+        Connection(clients.connect).ask("GET", WEB, seconds=PATIENCE)
+    assert 0 < caught.value.retry_after <= 20
+
+
+@pytest.mark.parametrize(
+    ("said", "waited"),
+    [
+        (7, 7),
+        (1000, 30),
+        ("Fri, 31 Dec 2100 23:59:59 GMT", 30),
+        ("Fri, 31 Dec 2100 23:59:59 -0000", 30),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", 0),
+        ("soon", 0),
+        ("-1", 0),
+        ("1_0", 0),
+    ],
+)
+def test_a_time_to_wait_is_seconds_or_a_date(
+    kubeapi: KubeApi, clients: Clients, said: int | str, waited: float
+) -> None:
+    kubeapi.fault("GET", status=504, retry_after=said)
+    with pytest.raises(RefusedError) as caught:
+        Connection(clients.connect).ask("GET", WEB, seconds=PATIENCE)
+    assert caught.value.retry_after == waited
 
 
 def test_a_stream_ends_when_it_is_cut(kubeapi: KubeApi, clients: Clients) -> None:

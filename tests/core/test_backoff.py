@@ -47,3 +47,11 @@ def test_what_works_makes_the_next_failure_a_first_one() -> None:
     pause.failed(began=7.5, now=8.0)
     assert pause.failures == 1
     assert 8.5 <= pause.until <= 9.0
+
+
+def test_who_is_asked_to_wait_does_so_and_not_for_as_long_as_others() -> None:
+    delays = [backoff.delay(1, first=0.5, last=8.0, at_least=4.0) for _ in range(200)]
+    assert 4 <= min(delays) < 4.5
+    assert 5.5 < max(delays) <= 6
+    assert backoff.delay(5, first=1.0, last=8.0, at_least=0.1) >= 4
+    assert backoff.delay(0, first=1.0, last=8.0, at_least=4.0) == 0

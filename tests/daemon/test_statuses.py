@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -127,6 +128,16 @@ def test_a_pod_that_is_not_there_any_more_needs_nothing(make: Make, error: CniEr
     statuses.stop(0)
     assert len(statuses) == 0
     assert len(writer.tries) == 1
+
+
+def test_statuses_wait_for_as_long_as_the_server_asks(make: Make) -> None:
+    busy = passing()
+    busy.retry_after = 0.5
+    statuses, writer = make(busy)
+    begun = time.monotonic()
+    statuses.later(a_pod(), "[1]")
+    eventually(lambda: len(writer.tries) == 2)
+    assert time.monotonic() - begun >= 0.5
 
 
 def test_the_newest_status_of_a_pod_is_the_one_that_is_written(make: Make) -> None:
