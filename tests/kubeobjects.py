@@ -157,6 +157,8 @@ class Objects:
         asked = request.query.get("resourceVersion" if request.method == "WATCH" else "continue")
         if asked and int(asked.partition(":")[0]) < self.oldest:
             return refused(410, "too old resource version")
+        if request.method == "LIST" and int(request.query.get("resourceVersion", 0)) > self.version:
+            return refused(504, "Too large resource version")
         found = [value for path, value in self.objects.items() if matches(request, path, value)]
         start = int(request.query.get("continue", "0:0").partition(":")[2])
         end = start + int(request.query.get("limit", len(found) or 1))

@@ -1,5 +1,8 @@
 """A collection of the API server, kept here: listed once, then watched.
 
+Thousands of nodes do the same, often at the same moment. So lists come out of the API server's
+memory and not from etcd, and who loses a watch waits for a time of its own before it goes on.
+
 Answers are as fresh as the last word of the API server; ``age`` tells how long ago that was. What
 is kept of an object is ``trim``'s decision, made as soon as the object is read. Nothing fails here:
 a server that is away, refuses or does not know the collection is asked again, ever more rarely.
@@ -15,7 +18,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from multus_py.adapters.connection import RefusedError, refusal
+from multus_py.adapters.connection import RefusedError, TooLargeError, refusal
 from multus_py.cni import document
 from multus_py.cni.errors import CniError, Code, NotFoundError
 from multus_py.core import backoff
@@ -37,7 +40,8 @@ T = TypeVar("T")
 
 _JOIN_SECONDS = 2.0
 _LIST_SECONDS = 30.0
-"""For one page."""
+"""For one answer."""
+_ANY_VERSION = "0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +55,23 @@ class Pace:
     """Without a word for so long, a watch counts as lost: there is a bookmark every minute."""
     lifetime: float = 420.0
     """The server is asked to end a watch then, so that load is spread over its replicas."""
+    spread: float = 5.0
+    """A watch that ends before its time goes on after up to so much more: when an API server goes,
+    all nodes of a cluster lose theirs."""
+    whole: int = 8 * 1024 * 1024
+    """Bytes of a collection that is taken in one answer: to decode it takes several times that."""
     page: int = 500
-    """Objects in one answer to a list."""
+    """Objects in one answer, if the collection is larger."""
 
-    def delay(self, failures: int) -> float:
+    def delay(self, failures: int, *, at_least: float = 0.0) -> float:
         """Return the seconds to wait after so many failures in a row."""
-        return backoff.delay(failures, first=self.first_delay, last=self.last_delay)
+        return backoff.delay(
+            failures, first=self.first_delay, last=self.last_delay, at_least=at_least
+        )
+
+    def stray(self) -> float:
+        """Return the seconds to wait besides, so that not all go on at once."""
+        return random.uniform(0.0, self.spread)  # noqa: S311 - no secret
 
 
 class Watch(Generic[T]):
@@ -83,6 +98,14 @@ class Watch(Generic[T]):
         self._on_change = on_change
         self._pace = pace
         self._page = pace.page
+        self._whole = True
+        """Whether a list in one answer is small enough, as far as is known."""
+        self._known = _ANY_VERSION
+        """The newest version that was here: no list may be older."""
+        self._doubtful = False
+        """Whether the server had forgotten already what it listed from memory."""
+        self._due = 0.0
+        """When the server is to end the watch that has begun; 0 if none has."""
         self.name = path.rpartition("/")[2]
         self._lock = threading.Lock()
         self._objects: dict[ObjectRef, T] = {}
@@ -136,8 +159,8 @@ class Watch(Generic[T]):
         return time.monotonic() - self._heard
 
     def _run(self) -> None:
-        failures, complained = 0, False
-        while not self._stopping.wait(self._pace.delay(failures)):
+        failures, complained, pause = 0, False, self._pace.delay(0)
+        while not self._stopping.wait(pause):
             began = time.monotonic()
             error = self._try()
             now = time.monotonic()
@@ -148,16 +171,22 @@ class Watch(Generic[T]):
                 _LOG.log(level, "watch of %s: %s", self.name, error)
                 complained = not progress
             failures = 1 if progress else failures + 1
+            asked = error.retry_after if isinstance(error, RefusedError) else 0.0
+            pause = self._pace.delay(failures, at_least=asked)
+            if now < self._due:
+                pause += self._pace.stray()
 
     def _try(self) -> Exception | None:
         """List if necessary, then watch until that ends; return why if that was a failure."""
+        began, listed, self._due = time.monotonic(), not self._version, 0.0
         try:
-            if not self._version:
+            if listed:
                 self._list()
             self._follow()
         except Exception as error:  # noqa: BLE001 - this is the main of its thread
             if _lost_track(error):
-                self._version = ""
+                self._known, self._version = self._version or self._known, ""
+                self._doubtful = listed and _is_gone(error) and self._followed < began
             if not isinstance(error, CniError):
                 _LOG.exception("watch of %s begins again", self.name)
             return error
@@ -165,54 +194,86 @@ class Watch(Generic[T]):
 
     def _list(self) -> None:
         """Take the whole collection, and tell what is different."""
-        found: dict[ObjectRef, T] = {}
-        token = ""
         try:
-            while True:
-                answer = self._get_page(token)
-                metadata = answer.get("metadata") or {}
-                for value in answer.get("items") or []:
-                    self._keep(found, value)
-                token = metadata.get("continue") or ""
-                if not token:
-                    break
+            found, version = self._collection()
         except NotFoundError:
             self._replace({})
             self.absent = True
             self._settled.set()
             raise
-        self._page = self._pace.page
         self._replace(found)
         self.absent, self.synced = False, True
         self._settled.set()
-        self._version = str(metadata.get("resourceVersion") or "")
-        if not self._version:
+        if not version:
             raise CniError(Code.DECODING_FAILURE, "the API server's list has no resourceVersion")
+        self._version = version
 
-    def _get_page(self, token: str) -> JsonObject:
-        query = [*self._selector, ("limit", str(self._page))]
-        query += [("continue", token)] if token else []
-        try:
-            answer = self._connection.ask("LIST", self._path, query=query, seconds=_LIST_SECONDS)
-        except CniError as error:
-            if error.code == Code.DECODING_FAILURE:  # perhaps it was too large
-                self._page = max(self._page // 4, 1)
-            raise
+    def _collection(self) -> tuple[dict[ObjectRef, T], str]:
+        """Return all objects and the version they are of.
+
+        Without a version in the question, as in one for pages, older API servers read all pods of
+        the cluster from etcd to find those of one node.
+        """
+        if self._whole and not self._doubtful:
+            query = [("resourceVersion", self._known), ("resourceVersionMatch", "NotOlderThan")]
+            try:
+                return self._taken(self._ask(query, limit=self._pace.whole))
+            except TooLargeError:
+                self._whole = False
+            except RefusedError as error:
+                if error.status in {HTTPStatus.GONE, HTTPStatus.GATEWAY_TIMEOUT}:
+                    self._known = _ANY_VERSION  # it is far behind, or etcd comes out of a backup
+                raise
+        return self._pages()
+
+    def _pages(self) -> tuple[dict[ObjectRef, T], str]:
+        """Return all objects as they are now, of which little is in memory at any time."""
+        found: dict[ObjectRef, T] = {}
+        token: list[tuple[str, str]] = []
+        while True:
+            try:
+                answer = self._ask([("limit", str(self._page)), *token])
+            except CniError as error:
+                if error.code == Code.DECODING_FAILURE:  # perhaps it was too large
+                    self._page = max(self._page // 4, 1)
+                raise
+            more, version = self._taken(answer)
+            found |= more
+            rest = (answer.get("metadata") or {}).get("continue")
+            if not rest:
+                self._page = self._pace.page
+                return found, version
+            token = [("continue", rest)]
+
+    def _ask(self, query: list[tuple[str, str]], *, limit: int = document.MAX_BYTES) -> JsonObject:
+        query = [*self._selector, *query]
+        answer = self._connection.ask(
+            "LIST", self._path, query=query, seconds=_LIST_SECONDS, limit=limit
+        )
         self._heard = time.monotonic()
         return answer
+
+    def _taken(self, answer: JsonObject) -> tuple[dict[ObjectRef, T], str]:
+        found: dict[ObjectRef, T] = {}
+        for value in answer.get("items") or []:
+            self._keep(found, value)
+        return found, str((answer.get("metadata") or {}).get("resourceVersion") or "")
 
     def _follow(self) -> None:
         """Take changes until the API server or :meth:`stop` ends the watch."""
         lifetime = self._pace.lifetime * random.uniform(0.7, 1.3)  # noqa: S311 - no secret
+        seconds = max(round(lifetime), 1)
         query = [
             *self._selector,
             ("watch", "true"),
             ("allowWatchBookmarks", "true"),
             ("resourceVersion", self._version),
-            ("timeoutSeconds", str(max(round(lifetime), 1))),
+            ("timeoutSeconds", str(seconds)),
         ]
+        due = time.monotonic() + seconds
         with self._connection.follow(self._path, query, quiet=self._pace.quiet) as lines:
             self._lines, self._heard = lines, time.monotonic()
+            self._due = due
             try:
                 if not self._stopping.is_set():
                     for line in lines:
@@ -257,10 +318,14 @@ class Watch(Generic[T]):
             self._on_change(was, now)
 
 
+def _is_gone(error: Exception) -> bool:
+    return isinstance(error, RefusedError) and error.status == HTTPStatus.GONE
+
+
 def _lost_track(error: Exception) -> bool:
     """Tell whether it takes a new list to go on: changes are forgotten, or were not understood."""
     if isinstance(error, RefusedError):
-        return error.status == HTTPStatus.GONE
+        return _is_gone(error)
     if isinstance(error, CniError):
         return isinstance(error, NotFoundError) or error.code == Code.DECODING_FAILURE
     return True

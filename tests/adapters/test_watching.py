@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 NODE = "n1"
 WEB = ObjectRef("default", "web")
-FAST = Pace(first_delay=0.02, last_delay=0.2, quiet=PATIENCE)
+FAST = Pace(first_delay=0.02, last_delay=0.2, quiet=PATIENCE, spread=0.02)
 LIST, WATCH = "^LIST /api/v1/pods$", "^WATCH /api/v1/pods$"
 
 
@@ -82,6 +83,18 @@ def add_pod(kubeapi: KubeApi, name: str, *, node: str = NODE, **annotations: str
 
 def names(watch: Watch[LivePod]) -> list[str]:
     return sorted(live.pod.ref.name for live in watch.items())
+
+
+def limits(kubeapi: KubeApi) -> list[str]:
+    """How many objects each list asked for."""
+    return [r.query.get("limit", "") for r in kubeapi.requests if r.method == "LIST"]
+
+
+def versions(kubeapi: KubeApi) -> list[tuple[str, str]]:
+    """What each list was to be like."""
+    keys = ("resourceVersion", "resourceVersionMatch")
+    asked = [request.query for request in kubeapi.requests if request.method == "LIST"]
+    return [(query.get(keys[0], ""), query.get(keys[1], "")) for query in asked]
 
 
 def watched(kubeapi: KubeApi) -> Any:
@@ -173,7 +186,7 @@ def test_of_thousands_of_large_definitions_little_is_kept(
     assert len(watch.items()) == 5000
     for kept in watch.items():
         assert kept == NetworkDefinition(ObjectRef("default", kept.ref.name), "{}")
-    assert len(kubeapi.asked("^LIST")) == 10
+    assert limits(kubeapi) == ["", *["500"] * 10]
 
 
 def test_an_object_of_no_use_is_left_out(kubeapi: KubeApi, watches: Watches) -> None:
@@ -224,7 +237,7 @@ def test_a_watch_that_the_server_ends_is_resumed(kubeapi: KubeApi, watches: Watc
 
 
 def test_a_watch_that_silently_stops_is_noticed(kubeapi: KubeApi, watches: Watches) -> None:
-    watch = watches.pods(Pace(first_delay=0.02, last_delay=0.2, quiet=0.5))
+    watch = watches.pods(replace(FAST, quiet=0.5))
     followed(kubeapi, watch, "before")
     kubeapi.interrupt(silent=True)
     add_pod(kubeapi, "missed")
@@ -257,7 +270,7 @@ class Noted(Pace):
 
     failures: ClassVar[list[int]] = []
 
-    def delay(self, failures: int) -> float:
+    def delay(self, failures: int, *, at_least: float = 0.0) -> float:
         self.failures.append(failures)
         return 0.02
 
@@ -272,6 +285,78 @@ def test_a_server_that_forgets_all_the_time_is_listed_ever_more_rarely(
     assert Noted.failures[:5] == [0, 1, 2, 3, 4]
 
 
+def test_lists_come_out_of_the_servers_memory(kubeapi: KubeApi, watches: Watches) -> None:
+    watch = watches.pods()
+    followed(kubeapi, watch)
+    known = kubeapi.version
+    kubeapi.forget()
+    kubeapi.interrupt(expired=True)
+    eventually(lambda: len(kubeapi.asked(LIST)) == 2)
+    assert versions(kubeapi) == [("0", "NotOlderThan"), (str(known), "NotOlderThan")]
+
+
+def test_what_the_server_has_forgotten_before_it_is_watched_is_read_anew(
+    kubeapi: KubeApi, watches: Watches
+) -> None:
+    kubeapi.fault("^WATCH", status=410)
+    followed(kubeapi, watches.pods())
+    assert versions(kubeapi) == [("0", "NotOlderThan"), ("", "")]
+
+
+def test_a_server_out_of_a_backup_is_believed(kubeapi: KubeApi, watches: Watches) -> None:
+    add_pod(kubeapi, "web")
+    watch = watches.pods()
+    followed(kubeapi, watch)
+    known = kubeapi.version
+    with kubeapi.lock:
+        kubeapi.delete("/api/v1/namespaces/default/pods/web")
+        kubeapi.version = 1
+        kubeapi.changes.clear()
+        kubeapi.interrupt(expired=True)
+    eventually(lambda: names(watch) == ["witness"])
+    asked = ["0", str(known), "0"]
+    assert versions(kubeapi) == [(version, "NotOlderThan") for version in asked]
+
+
+def test_a_watch_lost_before_its_time_goes_on_at_a_time_of_its_own(
+    kubeapi: KubeApi, watches: Watches
+) -> None:
+    Strayed.strayed.clear()
+    watch = watches.pods(Strayed(first_delay=0.02, lifetime=0.1))
+    eventually(lambda: len(kubeapi.asked(WATCH)) == 3)
+    assert Strayed.strayed == []  # the server ended them as agreed
+    kubeapi.closing.set()  # all watches end, in peace
+    eventually(lambda: Strayed.strayed)
+    kubeapi.closing.clear()
+    followed(kubeapi, watch)
+
+
+class Strayed(Pace):
+    """A pace that knows how often chance was asked."""
+
+    strayed: ClassVar[list[float]] = []
+
+    def stray(self) -> float:
+        self.strayed.append(super().stray())
+        return 0.02
+
+
+def test_the_spread_is_used_in_full() -> None:
+    strays = [Pace(spread=5.0).stray() for _ in range(1000)]
+    assert 0 <= min(strays) < 0.5
+    assert 4.5 < max(strays) <= 5
+
+
+def test_a_server_that_wants_to_be_left_alone_is_left_alone(
+    kubeapi: KubeApi, watches: Watches
+) -> None:
+    kubeapi.fault("^LIST", status=429, retry_after=1)
+    begun = time.monotonic()
+    watches.pods().wait(PATIENCE)
+    assert time.monotonic() - begun >= 1
+    assert len(kubeapi.asked(LIST)) == 2
+
+
 def test_delays_double_up_to_a_limit_and_vary() -> None:
     pace = Pace(first_delay=1.0, last_delay=10.0)
     assert pace.delay(0) == 0
@@ -284,21 +369,24 @@ def test_delays_double_up_to_a_limit_and_vary() -> None:
 def test_a_list_comes_in_pages(kubeapi: KubeApi, watches: Watches) -> None:
     for number in range(7):
         add_pod(kubeapi, f"web-{number}")
-    watch = watches.pods(Pace(page=3))
+    watch = watches.pods(Pace(page=3, whole=100))
     assert watch.wait(PATIENCE)
     assert len(watch.items()) == 7
-    assert [r.query["limit"] for r in kubeapi.requests if r.method == "LIST"] == ["3"] * 3
+    assert limits(kubeapi) == ["", "3", "3", "3"]
+    kubeapi.forget()
+    kubeapi.interrupt(expired=True)
+    eventually(lambda: limits(kubeapi) == ["", *["3"] * 6])  # the size is known by now
 
 
 def test_a_list_whose_rest_is_forgotten_begins_again(kubeapi: KubeApi, watches: Watches) -> None:
     for number in range(7):
         add_pod(kubeapi, f"web-{number}")
-    kubeapi.fault("^LIST", delay=0)
+    kubeapi.fault("^LIST", delay=0, times=2)
     kubeapi.fault("^LIST", status=410)
-    watch = watches.pods(Pace(page=3, first_delay=0.02))
+    watch = watches.pods(Pace(page=3, whole=100, first_delay=0.02))
     assert watch.wait(PATIENCE)
     assert len(watch.items()) == 7
-    assert len(kubeapi.asked(LIST)) == 5
+    assert limits(kubeapi) == ["", "3", "3", "3", "3", "3"]
 
 
 def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones(
@@ -427,7 +515,7 @@ def test_what_never_began_can_be_stopped(watches: Watches) -> None:
 def test_what_is_known_is_fresh_until_the_server_is_silent(
     kubeapi: KubeApi, watches: Watches
 ) -> None:
-    watch = watches.pods(Pace(first_delay=0.02, last_delay=0.2, quiet=0.5))
+    watch = watches.pods(replace(FAST, quiet=0.5))
     eventually(lambda: watch.fresh)
     with kubeapi.away():
         eventually(lambda: not watch.fresh)
