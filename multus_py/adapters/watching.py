@@ -42,6 +42,8 @@ _JOIN_SECONDS = 2.0
 _LIST_SECONDS = 30.0
 """For one answer."""
 _ANY_VERSION = "0"
+_LIVES = (0.7, 1.3)
+"""Of a watch, by chance: of what it is to live."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +60,8 @@ class Pace:
     spread: float = 5.0
     """A watch that ends before its time goes on after up to so much more: when an API server goes,
     all nodes of a cluster lose theirs."""
-    whole: int = 8 * 1024 * 1024
-    """Bytes of a collection that is taken in one answer: to decode it takes several times that."""
+    whole: int = 4 * 1024 * 1024
+    """Bytes of a collection that is taken in one answer: to decode it takes six times that."""
     page: int = 500
     """Objects in one answer, if the collection is larger."""
 
@@ -68,6 +70,10 @@ class Pace:
         return backoff.delay(
             failures, first=self.first_delay, last=self.last_delay, at_least=at_least
         )
+
+    def life(self) -> int:
+        """Return the seconds after which the server is to end a watch."""
+        return max(round(self.lifetime * random.uniform(*_LIVES)), 1)  # noqa: S311 - no secret
 
     def stray(self) -> float:
         """Return the seconds to wait besides, so that not all go on at once."""
@@ -261,8 +267,7 @@ class Watch(Generic[T]):
 
     def _follow(self) -> None:
         """Take changes until the API server or :meth:`stop` ends the watch."""
-        lifetime = self._pace.lifetime * random.uniform(0.7, 1.3)  # noqa: S311 - no secret
-        seconds = max(round(lifetime), 1)
+        seconds = self._pace.life()
         query = [
             *self._selector,
             ("watch", "true"),
