@@ -23,7 +23,7 @@ export CLUSTER ?= $(CURDIR)/.cache/cluster
 NODE = unshare --mount --net $(if $(filter 0,$(shell id -u)),,--user --map-root-user) .ci/node
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test cluster cluster-down test-cluster soak check format bench conformance bundle image manifests lock proto clean
+.PHONY: help setup demo test cluster cluster-down test-cluster soak check format bench scale conformance bundle image manifests lock proto clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -64,6 +64,9 @@ format: setup  ## Format the code and repair what can be repaired
 
 bench: setup $(MULTUS)  ## Measure against Multus 4.3.0 in the same run; prints ratios
 	$(NODE) $(BIN)/python -m tests.bench
+
+scale: setup  ## Simulate 5,000 nodes, and write the tables of docs/scale.md
+	$(BIN)/python -m tests.scale --write
 
 conformance: setup  ## Compare with recorded behaviour of Multus 4.3 (CONFORMANCE: its directory)
 	python3 $(CONFORMANCE)/run.py compare --binary $(abspath $(BIN)/multus-py) --no-either
