@@ -1,4 +1,7 @@
-"""A program that the shim runs to its end. Like the shim it imports only what is compiled in."""
+"""A program that the shim runs to its end.
+
+Like the shim it imports only what is compiled into the interpreter, and runs on MicroPython.
+"""
 
 import _signal  # type: ignore[import-not-found] # typeshed has it as signal only
 import _socket
@@ -6,10 +9,7 @@ import posix
 import select
 import time
 
-from multus_py import wire
-
-CHUNK = 64 * 1024
-"""Bytes that are read and written at once."""
+from multus_py import memory, wire
 
 _STDERR_LIMIT = 256 * 1024
 _BUSY_SECONDS = 5.0
@@ -19,20 +19,16 @@ _GRACE_SECONDS = 2.0
 
 _BUSY_INTERVAL = 0.05
 
-_ETXTBSY = 26
+_EAGAIN, _ETXTBSY = 11, 26
 _SIGKILL, _SIGPIPE, _SIGTERM, _SIGXFSZ = 9, 13, 15, 25
 _DEFERRED = (_signal.SIGTERM, _signal.SIGINT)
-
-
-Command = tuple[str | bytes, ...]
-"""A path and arguments."""
 
 
 class Child:
     """A program that is run to its end, in a process group of its own."""
 
-    def __init__(self, command: Command, environment: dict[bytes, bytes]) -> None:
-        """Start it; an ``OSError`` if that cannot be done.
+    def __init__(self, command: list[bytes], environment: dict[bytes, bytes]) -> None:
+        """Start path and arguments; an ``OSError`` if that cannot be done.
 
         Signals wait until :meth:`reply`: a program that nobody knows of yet cannot be ended.
         """
@@ -42,9 +38,9 @@ class Child:
         except OSError:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
             raise
-        self._stderr = stderr
+        self._stdout, self._stderr = stdout, stderr
         self._open = {self._stdin, stdout, stderr}
-        self._kept = {stdout: bytearray(), stderr: bytearray()}
+        self._kept = {stdout: memory.Buffer(), stderr: memory.Buffer()}
         self._unsent = memoryview(b"")
         self._too_much = False
         self._status: int | None = None
@@ -53,7 +49,7 @@ class Child:
         self, connection: _socket.socket, stdin: bytes, *, seconds: float, limit: int
     ) -> tuple[bytes, ...]:
         """Return the fields of the reply about it. It does not outlive the connection."""
-        limits = dict(zip(self._kept, (limit, _STDERR_LIMIT), strict=True))
+        limits = {self._stdout: limit, self._stderr: _STDERR_LIMIT}
         in_time = False
         try:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
@@ -67,8 +63,8 @@ class Child:
             return (wire.LATE,)
         if self._too_much:
             return (wire.FLOOD,)
-        stdout, stderr = self._kept.values()
-        return wire.ENDED, b"", b"%d" % (self._status or 0), bytes(stdout), bytes(stderr)
+        stdout, stderr = self._kept[self._stdout].content(), self._kept[self._stderr].content()
+        return wire.ENDED, b"", b"%d" % (self._status or 0), stdout, stderr
 
     def _exchange(
         self, connection: _socket.socket, stdin: bytes, limits: dict[int, int], until: float
@@ -111,23 +107,24 @@ class Child:
 
     def _feed(self) -> None:
         try:
-            self._unsent = self._unsent[posix.write(self._stdin, self._unsent[:CHUNK]) :]
-        except BlockingIOError:
-            return
-        except OSError:
+            sent = posix.write(self._stdin, self._unsent[: memory.CHUNK])
+            self._unsent = self._unsent[sent:]
+        except OSError as error:
+            if error.errno == _EAGAIN:
+                return
             self._unsent = self._unsent[:0]  # a plugin need not read what it does not care for
         if not self._unsent:
             self._close(self._stdin)
 
     def _read(self, descriptor: int, limit: int) -> None:
-        chunk = posix.read(descriptor, CHUNK)
+        chunk = posix.read(descriptor, memory.CHUNK)
         if not chunk:
             self._close(descriptor)
         if descriptor == self._stderr:
             write_all(2, chunk)  # where kubelet and people look for it
         kept = self._kept[descriptor]
         room = limit - len(kept)
-        kept += chunk[:room]
+        kept.append(chunk[:room])
         if len(chunk) > room and descriptor != self._stderr:
             self._too_much = True
 
@@ -155,7 +152,7 @@ class Child:
 
 
 def _started(
-    command: Command, environment: dict[bytes, bytes], mask: set[int]
+    command: list[bytes], environment: dict[bytes, bytes], mask: set[int]
 ) -> tuple[int, int, int, int]:
     """Start a program; return its process ID and our ends of its three streams."""
     ends: list[int] = []
@@ -174,7 +171,7 @@ def _started(
 
 
 def _spawned(
-    command: Command,
+    command: list[bytes],
     environment: dict[bytes, bytes],
     streams: tuple[int, int, int],
     mask: set[int],
@@ -205,10 +202,10 @@ def write_all(descriptor: int, content: bytes) -> bool:
     while unwritten:
         try:
             unwritten = unwritten[posix.write(descriptor, unwritten) :]
-        except BlockingIOError:
+        except OSError as error:
+            if error.errno != _EAGAIN:
+                return False
             _wait_for_room(descriptor)
-        except OSError:
-            return False
     return True
 
 

@@ -8,6 +8,7 @@ what is left of it on a node that is being left, :func:`passthru_text` the plugi
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 from multus_py.adapters import atomic
 from multus_py.cni.errors import CniError, Code
@@ -19,8 +20,7 @@ _TEXT = """\
 {mark}
 import sys
 
-sys.path.insert(0, {library!r})
-
+{preparation}
 from multus_py import shim
 
 shim.main(
@@ -30,6 +30,16 @@ shim.main(
     python={python!r},
     patience={patience!r},
 )
+"""
+
+_CPYTHON = """\
+sys.path.insert(0, {library!r})
+"""
+
+_MICROPYTHON = """\
+sys.path[:] = [{library!r}]
+
+from multus_py.micro import builtin
 """
 
 _LEAVING_TEXT = """\
@@ -60,6 +70,7 @@ from multus_py import passthru
 sys.exit(passthru.main())
 """
 
+
 _FIRST_LINE_LIMIT = 255
 """Bytes that the kernel reads of it."""
 
@@ -67,47 +78,70 @@ PATIENCE = 5.0
 """Seconds: a daemon that is being restarted is there again by then."""
 
 
+@dataclass(frozen=True, slots=True)
+class MicroPython:
+    """An interpreter that starts in a fraction of the time, and the directory with the shim."""
+
+    interpreter: str
+    library: str
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What launchers start: an interpreter, and the directory that holds the package."""
+
+    interpreter: str
+    library: str
+    micropython: MicroPython | None = None
+    """What starts the shim, if it is there; all else is started by ``interpreter``."""
+
+
 def text(
     launcher: str,
     *,
-    interpreter: str,
-    library: str,
+    program: Program,
     socket: str,
     directories: tuple[str, ...],
     patience: float = PATIENCE,
 ) -> str:
     """Return the content of the file at the path ``launcher``.
 
-    ``library`` is the directory that holds the package, ``directories`` are those whose plugins may
-    be run besides those of ``CNI_PATH``. After ``patience`` seconds without a daemon the plugin
-    does its job alone.
+    ``directories`` are those whose plugins may be run besides those of ``CNI_PATH``. After
+    ``patience`` seconds without a daemon the plugin does its job alone.
     """
+    if program.micropython:
+        first = _first_line(program.micropython.interpreter)
+        preparation = _MICROPYTHON.format(library=program.micropython.library)
+    else:
+        first = _first_line(program.interpreter, "-IS")
+        preparation = _CPYTHON.format(library=program.library)
     return _TEXT.format(
-        first=_first_line(interpreter, "-IS"),
+        first=first,
         mark=_MARK,
-        library=library,
+        preparation=preparation,
         socket=socket,
         directories=directories,
         launcher=launcher,
-        python=(interpreter, "-I"),
+        python=(program.interpreter, "-I"),
         patience=patience,
     )
 
 
-def leaving_text(*, interpreter: str, library: str, socket_dir: str, lib_dir: str) -> str:
+def leaving_text(program: Program, *, socket_dir: str, lib_dir: str) -> str:
     """Return the content of the file that stays for attachments, and then removes the rest."""
     return _LEAVING_TEXT.format(
-        first=_first_line(interpreter, "-I"),
+        first=_first_line(program.interpreter, "-I"),
         mark=_MARK,
-        library=library,
+        library=program.library,
         socket_dir=socket_dir,
         lib_dir=lib_dir,
     )
 
 
-def passthru_text(*, interpreter: str, library: str) -> str:
+def passthru_text(program: Program) -> str:
     """Return the content of the plugin ``passthru`` (:mod:`multus_py.passthru`)."""
-    return _PASSTHRU_TEXT.format(first=_first_line(interpreter, "-IS"), mark=_MARK, library=library)
+    first = _first_line(program.interpreter, "-IS")
+    return _PASSTHRU_TEXT.format(first=first, mark=_MARK, library=program.library)
 
 
 def is_ours(content: bytes) -> bool:
@@ -115,8 +149,8 @@ def is_ours(content: bytes) -> bool:
     return content.startswith(b"#!") and content.split(b"\n", 2)[1:2] == [_MARK.encode()]
 
 
-def _first_line(interpreter: str, option: str) -> str:
-    line = f"#!{interpreter} {option}"
+def _first_line(interpreter: str, *options: str) -> str:
+    line = " ".join((f"#!{interpreter}", *options))
     if interpreter.split() != [interpreter] or len(os.fsencode(line)) > _FIRST_LINE_LIMIT:
         raise CniError(
             Code.INVALID_CONFIGURATION,

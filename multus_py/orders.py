@@ -2,7 +2,7 @@
 
 Programs that run here are files of root in directories that the runtime or the installation named,
 with no other variables than those of a CNI request: a daemon that was taken over gains no more.
-Like the shim it imports only what is compiled into the interpreter.
+Like the shim it imports only what is compiled into the interpreter, and runs on MicroPython.
 """
 
 import _socket
@@ -11,6 +11,9 @@ import posix
 from multus_py import child, view, wire
 
 _HELPER_LIMIT = 64 * 1024
+_VARIABLES_LIMIT = 128 * 1024
+"""Bytes: as much as the kernel takes in one variable (MAX_ARG_STRLEN, execve(2))."""
+_E2BIG = 7
 _TYPE, _REGULAR, _WRITABLE_BY_OTHERS = 0o170000, 0o100000, 0o022
 
 _RUNNING_FOR = b"MULTUS_PY_RUNNING_FOR"
@@ -20,9 +23,7 @@ _RUNNING_FOR = b"MULTUS_PY_RUNNING_FOR"
 class Orders:
     """Carries out the orders that come over one connection after the other."""
 
-    def __init__(
-        self, *, directories: tuple[bytes, ...], launcher: str, python: tuple[str, ...]
-    ) -> None:
+    def __init__(self, *, directories: list[bytes], launcher: str, python: tuple[str, ...]) -> None:
         """Plugins are run from ``directories``; ``launcher`` and ``python`` as for the shim."""
         self._directories = {name.rstrip(b"/") for name in directories if name.startswith(b"/")}
         self._launcher = launcher
@@ -42,11 +43,11 @@ class Orders:
         if kind == wire.RUN:
             return self._run_plugin(connection, fields)
         if kind == wire.HELP:
-            helper = (*self._python, "-m", "multus_py.helper")
+            helper = [word.encode() for word in self._python] + [b"-m", b"multus_py.helper"]
             seconds, stdin = wire.seconds(fields[0]), fields[1]
             return self._run(connection, helper, stdin, seconds=seconds, limit=_HELPER_LIMIT)
         if kind == wire.LOOK:
-            return view.look(*fields[:3])
+            return view.look(*[bytes(field) for field in fields[:3]])
         if kind == wire.LEND:
             return (wire.ENDED,) if self.lent else (wire.FAILED, b"no descriptor has come")
         if kind == wire.RETURN:
@@ -55,12 +56,12 @@ class Orders:
         return (wire.UNABLE,)
 
     def _run_plugin(self, connection: _socket.socket, fields: list[bytes]) -> tuple[bytes, ...]:
-        path, refusal = self._find(fields[3].split(b"\0"))
+        path, refusal = self._find(bytes(fields[3]).split(b"\0"))
         return refusal or self._run(
             connection,
-            (path,),
+            [path],
             fields[2],
-            variables=fields[4],
+            variables=bytes(fields[4]),
             seconds=wire.seconds(fields[0]),
             limit=wire.number(fields[1]),
         )
@@ -68,7 +69,7 @@ class Orders:
     def _run(
         self,
         connection: _socket.socket,
-        command: child.Command,
+        command: list[bytes],
         stdin: bytes,
         *,
         seconds: float,
@@ -76,11 +77,16 @@ class Orders:
         variables: bytes = b"",
     ) -> tuple[bytes, ...]:
         self.have_acted = True
+        if len(variables) > _VARIABLES_LIMIT:
+            return wire.FAILED, b"cannot execute %s: %s" % (
+                command[0],
+                posix.strerror(_E2BIG).encode(),
+            )
         try:
             started = child.Child(command, _environment(variables))
         except OSError as error:
-            path = command[0] if isinstance(command[0], bytes) else command[0].encode()
-            return wire.FAILED, b"cannot execute %s: %s" % (path, str(error.strerror).encode())
+            reason = posix.strerror(error.errno or 0).encode()
+            return wire.FAILED, b"cannot execute %s: %s" % (command[0], reason)
         return started.reply(connection, stdin, seconds=seconds, limit=limit)
 
     def _find(self, paths: list[bytes]) -> tuple[bytes, tuple[bytes, ...]]:

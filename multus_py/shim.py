@@ -2,9 +2,10 @@
 
 It passes the request to the daemon, runs the plugins that the daemon names, here on the host, and
 prints the answer. Without a daemon it becomes the plugin that does everything by itself
-(:mod:`multus_py.inprocess`). It starts for every pod, so it imports nothing but what is compiled
-into the interpreter, runs with ``-I -S`` and parses no JSON. What it executes for a daemon is
-limited by :mod:`multus_py.orders`, not by the daemon.
+(:mod:`multus_py.inprocess`). It starts for every pod: so it is written in what CPython and
+MicroPython have in common, imports nothing but what is compiled into CPython, or what
+:mod:`multus_py.micro` has of that, and parses no JSON. What it executes for a daemon is limited by
+:mod:`multus_py.orders`, not by the daemon.
 """
 
 import _signal  # type: ignore[import-not-found] # typeshed has it as signal only
@@ -13,7 +14,7 @@ import posix
 import sys
 import time
 
-from multus_py import child, wire
+from multus_py import child, memory, wire
 from multus_py.orders import Orders, is_of_request
 
 REQUEST_SECONDS = 600.0
@@ -25,6 +26,10 @@ _STDIN_LIMIT = 16 * 1024 * 1024 + 1
 """Bytes: one more than is accepted (:mod:`multus_py.cni.document`)."""
 
 _STDERR = 2
+_ENOENT, _ENOTDIR = 2, 20
+
+_SOCKET_PATH_LIMIT = 107
+"""Bytes that the path of a socket can have (unix(7))."""
 
 _SOCKET_DIRECTORY = b"MULTUS_PY_SOCKET_DIR"
 """See :mod:`multus_py.inprocess`."""
@@ -60,7 +65,7 @@ class Shim:
         self._path = posix.environ.get(b"CNI_PATH", b"")
         self._stdin: bytes | None = None
         self._orders = Orders(
-            directories=(*self._path.split(b":"), *(name.encode() for name in directories)),
+            directories=self._path.split(b":") + [name.encode() for name in directories],
             launcher=launcher,
             python=python,
         )
@@ -75,7 +80,7 @@ class Shim:
                 break
             try:
                 return self._serve(connection)
-            except (wire.LostError, OSError):
+            except (wire.LostError, OSError, MemoryError):
                 if self._orders.have_acted:
                     child.write_all(1, _LOST)
                     return 1
@@ -86,6 +91,8 @@ class Shim:
 
     def _accepted(self) -> "_socket.socket | None":
         """Return a connection to a daemon that has accepted the request, None without a daemon."""
+        if len(self._socket.encode()) > _SOCKET_PATH_LIMIT:
+            return None
         deadline = time.monotonic() + self._patience
         while (left := deadline - time.monotonic()) > 0:
             connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
@@ -93,12 +100,10 @@ class Shim:
             try:
                 connection.connect(self._socket)
                 self._ask(connection)
-            except (FileNotFoundError, NotADirectoryError):
-                return None
             except (wire.LostError, OSError) as error:
                 connection.close()
-                if isinstance(error, OSError) and error.errno is None:
-                    return None  # the path is longer than that of any socket
+                if isinstance(error, OSError) and error.errno in (_ENOENT, _ENOTDIR):
+                    return None
                 time.sleep(_RETRY_SECONDS)
             else:
                 connection.settimeout(REQUEST_SECONDS)
@@ -155,6 +160,7 @@ class Shim:
         while True:
             kind, fields = wire.receive(connection, least=5, descriptors=self._orders.lent)
             wire.send(connection, wire.REPLY, *self._orders.do(connection, kind, fields))
+            memory.give_back()
 
     def _become_plugin(self) -> int:
         """Replace this program by the one that needs no daemon. Does not return."""
@@ -164,8 +170,9 @@ class Shim:
             posix.lseek(content, 0, 0)
             posix.dup2(content, 0)
         directory = self._socket.rpartition("/")[0]
-        environment = {**posix.environ, _SOCKET_DIRECTORY: directory.encode()}
-        command = (*self._python, "-m", "multus_py", *sys.argv[1:])
+        environment = dict(posix.environ)
+        environment[_SOCKET_DIRECTORY] = directory.encode()
+        command = list(self._python) + ["-m", "multus_py"] + sys.argv[1:]
         posix.execve(command[0], command, environment)
         return 1
 
@@ -184,17 +191,16 @@ def _detach(connection: int) -> None:
 
 def _read_all(descriptor: int, limit: int) -> bytes:
     """Return what can be read, as far as the limit; nothing from a stream that is closed."""
-    parts = []
-    while limit > 0:
+    read = memory.Buffer()
+    while len(read) < limit:
         try:
-            part = posix.read(descriptor, min(limit, child.CHUNK))
+            part = posix.read(descriptor, min(limit - len(read), memory.CHUNK))
         except OSError:
             break
         if not part:
             break
-        parts.append(part)
-        limit -= len(part)
-    return b"".join(parts)
+        read.append(part)
+    return read.content()
 
 
 def _prepare() -> None:

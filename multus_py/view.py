@@ -1,8 +1,10 @@
-"""What a shim sees of the host. Like the shim it imports only what is compiled in."""
+"""What a shim sees of the host.
+
+Like the shim it imports only what is compiled into the interpreter, and runs on MicroPython.
+"""
 
 import _socket
 import posix
-import sys
 
 from multus_py import wire
 
@@ -11,7 +13,7 @@ _OWN_NETNS = "/proc/self/ns/net"
 
 def look(what: bytes, path: bytes, name: bytes) -> tuple[bytes, ...]:
     """Return the fields of the reply to LOOK."""
-    if b"\0" in path:
+    if b"\0" in path + name:
         return wire.FAILED, b"there is no such path"
     if what == wire.LINK:
         return _look_for_link(path, name)
@@ -34,40 +36,32 @@ def leads_to(path: str, seen: posix.stat_result) -> bool:
 
 
 def _look_for_link(netns: bytes, name: bytes) -> tuple[bytes, ...]:
-    try:
-        links = _links(netns)
-    except OSError as error:
-        return wire.FAILED, str(error.strerror).encode()
-    if links is None:
+    if not hasattr(posix, "setns"):
         return (wire.UNABLE,)
-    return (wire.YES if name in links else wire.NO,)
-
-
-if sys.version_info >= (3, 12):
-
-    def _links(netns: bytes) -> list[bytes] | None:
-        """Return the names of the links in the network namespace at this path."""
+    try:
         own = posix.open(_OWN_NETNS, posix.O_RDONLY)
         try:
             other = posix.open(netns, posix.O_RDONLY)
             try:
-                return _links_in(other, own)
+                return (wire.YES if _link_exists(other, own, name) else wire.NO,)
             finally:
                 posix.close(other)
         finally:
             posix.close(own)
+    except OSError as error:
+        return wire.FAILED, posix.strerror(error.errno or 0).encode()
 
-    def _links_in(other: int, own: int) -> list[bytes]:
-        encoding = sys.getfilesystemencoding()
-        posix.setns(other, posix.CLONE_NEWNET)
+
+def _link_exists(netns: int, own: int, name: bytes) -> bool:
+    """Look into a namespace. Who cannot leave it again must not go on: it would work there."""
+    posix.setns(netns, posix.CLONE_NEWNET)  # type: ignore[attr-defined] # from 3.12 on
+    try:
+        _socket.if_nametoindex(name)  # type: ignore[arg-type] # like any name in the system
+    except OSError:
+        return False
+    finally:
         try:
-            return [name.encode(encoding, "surrogateescape") for _, name in _socket.if_nameindex()]
-        finally:
-            posix.setns(own, posix.CLONE_NEWNET)
-
-else:
-
-    def _links(netns: bytes) -> list[bytes] | None:
-        """Return None: this interpreter cannot enter a namespace by itself."""
-        del netns
-        return None
+            posix.setns(own, posix.CLONE_NEWNET)  # type: ignore[attr-defined]
+        except OSError:
+            raise SystemExit(1) from None
+    return True

@@ -5,11 +5,13 @@ numbers are big-endian, texts UTF-8. Kinds and the order of fields never change.
 append fields, which an older one ignores; what an older one does not send is empty. So neighbours
 understand each other. Frames of another ``VERSION`` are refused.
 
-Like the shim it imports nothing that is not compiled into the interpreter.
+Like the shim it imports nothing that is not compiled into the interpreter, and runs on MicroPython.
 """
 
 import _socket
 import sys
+
+from multus_py import memory
 
 VERSION = 1
 LEVEL = 1
@@ -77,7 +79,6 @@ FILE = b"file"
 _HEADER = 8
 _DESCRIPTOR = 4
 """Bytes of a descriptor's number in a message of the kernel."""
-_CHUNK = 1 << 16
 
 
 class LostError(Exception):
@@ -90,16 +91,29 @@ class GarbledError(LostError):
 
 def packed(kind: int, *fields: bytes) -> bytes:
     """Return a frame."""
-    body = b"".join([len(field).to_bytes(4, "big") + field for field in fields])
-    if len(body) > LIMIT:
-        raise GarbledError(f"frame of {len(body)} bytes")
-    return b"mp" + bytes((VERSION, kind)) + len(body).to_bytes(4, "big") + body
+    return b"".join(_parts(kind, *fields))
+
+
+def _parts(kind: int, *fields: bytes) -> list[bytes]:
+    """Return a frame in parts, which follow each other. Only small fields are copied."""
+    length = sum([4 + len(field) for field in fields])
+    if length > LIMIT:
+        raise GarbledError(f"frame of {length} bytes")
+    parts = [b"mp" + bytes((VERSION, kind)) + length.to_bytes(4, "big")]
+    for field in fields:
+        parts[-1] += len(field).to_bytes(4, "big")
+        if len(field) <= memory.CHUNK:
+            parts[-1] += field
+        else:
+            parts += [field, b""]
+    return parts
 
 
 def send(connection: _socket.socket, kind: int, *fields: bytes) -> None:
     """Send a frame."""
     try:
-        connection.sendall(packed(kind, *fields))
+        for part in _parts(kind, *fields):
+            connection.sendall(part)
     except OSError as error:
         raise LostError(str(error)) from None
 
@@ -129,7 +143,7 @@ def lend(connection: _socket.socket, descriptor: int) -> None:
     right = descriptor.to_bytes(_DESCRIPTOR, sys.byteorder)
     rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, right)
     try:
-        connection.sendmsg([packed(LEND)], [rights])
+        connection.sendmsg(_parts(LEND), [rights])
     except OSError as error:
         raise LostError(str(error)) from None
 
@@ -152,23 +166,22 @@ def _header(connection: _socket.socket, descriptors: list[int] | None) -> bytes:
 
 def _exactly(connection: _socket.socket, length: int) -> bytes:
     """Return so many bytes. Room is made for what comes, not for what is announced."""
-    parts = []
-    while length:
+    received = memory.Buffer()
+    while len(received) < length:
         try:
-            part = connection.recv(min(length, _CHUNK))
+            part = connection.recv(min(length - len(received), memory.CHUNK))
         except OSError as error:
             raise LostError(str(error)) from None
         if not part:
             raise LostError("connection closed")
-        parts.append(part)
-        length -= len(part)
-    return b"".join(parts)
+        received.append(part)
+    return received.content()
 
 
 def number(field: bytes) -> int:
     """Return a field that is a whole number; one that is empty is 0."""
     try:
-        return int(field or b"0")
+        return int(bytes(field) or b"0")
     except ValueError:
         raise GarbledError("a field that is no number") from None
 
@@ -176,7 +189,7 @@ def number(field: bytes) -> int:
 def seconds(field: bytes) -> float:
     """Return a field that is a time."""
     try:
-        return float(field)
+        return float(bytes(field))
     except ValueError:
         raise GarbledError("a field that is no time") from None
 
@@ -186,7 +199,7 @@ def _fields(body: bytes) -> list[bytes]:
     position = 0
     while position < len(body):
         start = position + 4
-        position = start + int.from_bytes(body[position:start], "big")
+        position = start + int.from_bytes(bytes(body[position:start]), "big")
         if position > len(body):
             raise GarbledError("a field that is longer than its frame")
         fields.append(body[start:position])

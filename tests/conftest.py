@@ -10,6 +10,7 @@ import pytest
 
 from tests import nodes
 from tests.kubeapi import Certificate, KubeApi
+from tests.micropython import micropython
 from tests.shims import Installation
 
 if TYPE_CHECKING:
@@ -56,9 +57,10 @@ def kubeapi(certificate: Certificate) -> Iterator[KubeApi]:
         yield server
 
 
-@pytest.fixture
-def shim(tmp_path: Path) -> Iterator[Installation]:
+@pytest.fixture(params=["cpython", "micropython"])
+def shim(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Installation]:
     """An installation whose shims end with the test."""
-    installation = Installation(tmp_path)
+    small = micropython() if request.param == "micropython" else None
+    installation = Installation(tmp_path, micropython=small)
     yield installation
     installation.end()

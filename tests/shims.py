@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from multus_py import launcher, wire
+from multus_py.launcher import Program
 from tests.processes import PATIENCE, alive
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class Installation:
     directories: tuple[str, ...] = ()
     first: str = ""
     """Lines of the launcher before those that it has by itself."""
+    micropython: launcher.MicroPython | None = None
+    """What runs the shim, if not the interpreter."""
     _calls: list[Call] = field(default_factory=list)
 
     @property
@@ -86,8 +89,7 @@ class Installation:
         """Write the launcher and return its path."""
         text = launcher.text(
             str(self.launcher),
-            interpreter=self.interpreter,
-            library=launcher.package_directory(),
+            program=Program(self.interpreter, launcher.package_directory(), self.micropython),
             socket=self.socket,
             directories=self.directories,
             patience=self.patience,

@@ -63,7 +63,7 @@ def run(
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     variables = {b"PATH": os.environb[b"PATH"], **(environment or {})}
-    started = child.Child((bytes(path),), variables)
+    started = child.Child([bytes(path)], variables)
     if connection:
         return Reply(*started.reply(connection, stdin, seconds=seconds, limit=limit))
     ours, theirs = socket.socketpair()
@@ -152,7 +152,7 @@ def test_what_is_no_program_is_an_error(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     path.chmod(0o755)
     with pytest.raises(OSError, match=r"Exec format error|No such file"):
-        child.Child((bytes(path),), {})
+        child.Child([bytes(path)], {})
 
 
 def test_a_program_that_is_being_written_is_tried_again(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_program_that_is_being_written_is_tried_again(tmp_path: Path) -> None:
         os.posix_spawn(path, [str(path)], {})
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        reply = child.Child((bytes(path),), {}).reply(ours, b"", seconds=PATIENCE, limit=0)
+        reply = child.Child([bytes(path)], {}).reply(ours, b"", seconds=PATIENCE, limit=0)
     assert Reply(*reply).status == b"0"
     os.waitpid(writer, 0)
 

@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from multus_py import launcher
 from multus_py.cli import launcher as command_line
 from multus_py.cni.errors import CniError
+from multus_py.launcher import MicroPython, Program
 from tests.shims import Installation, Scripted
 
 if TYPE_CHECKING:
@@ -71,16 +73,18 @@ def test_the_command_line_writes_one_that_works(tmp_path: Path) -> None:
         assert child.wait() == 0
 
 
-PROGRAM = {"interpreter": "/opt/cni/multus-py/bin/python3", "library": "/opt/cni/multus-py/lib"}
+PROGRAM = Program("/opt/cni/multus-py/bin/python3", "/opt/cni/multus-py/lib")
+SMALL = MicroPython("/opt/cni/multus-py/bin/micropython", "/opt/cni/multus-py/lib/micropython")
 
 
 def test_ours_are_known_by_their_content() -> None:
-    leaving = launcher.leaving_text(**PROGRAM, socket_dir="/run/multus-py", lib_dir="/opt")
-    socket, interpreter, library = "/run/multus-py.sock", *PROGRAM.values()
-    daemon = launcher.text(
-        "/x", interpreter=interpreter, library=library, socket=socket, directories=()
-    )
-    for text in (leaving, daemon, launcher.passthru_text(**PROGRAM)):
+    leaving = launcher.leaving_text(PROGRAM, socket_dir="/run/multus-py", lib_dir="/opt")
+    programs = (PROGRAM, replace(PROGRAM, micropython=SMALL))
+    daemon = [
+        launcher.text("/x", program=program, socket="/run/multus-py.sock", directories=())
+        for program in programs
+    ]
+    for text in (leaving, *daemon, launcher.passthru_text(PROGRAM)):
         compile(text, "launcher", "exec")
         assert launcher.is_ours(text.encode())
         assert launcher.is_ours(text.encode()[:1000])
@@ -97,7 +101,7 @@ def test_nothing_else_is_taken_for_ours(content: bytes) -> None:
 @pytest.mark.parametrize("interpreter", ["/a b/python3", "/a\tb", "/a\n", f"/{'x' * 250}"])
 def test_an_interpreter_that_the_kernel_cannot_execute_is_refused(interpreter: str) -> None:
     with pytest.raises(CniError, match="executes no script"):
-        launcher.passthru_text(interpreter=interpreter, library="/lib")
+        launcher.passthru_text(Program(interpreter, "/lib"))
 
 
 def test_the_longest_path_is_executed(tmp_path: Path) -> None:
@@ -106,7 +110,7 @@ def test_the_longest_path_is_executed(tmp_path: Path) -> None:
     program.symlink_to(sys.executable)
     path = tmp_path / "passthru"
     library = launcher.package_directory()
-    text = launcher.passthru_text(interpreter=str(program), library=library)
+    text = launcher.passthru_text(Program(str(program), library))
     launcher.write(str(path), text)
     done = subprocess.run([path], env={"CNI_COMMAND": "VERSION"}, capture_output=True, check=True)
     assert b"1.1.0" in done.stdout

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from multus_py import wire
+from tests.micropython import micropython
 from tests.shims import Installation, Scripted, Talk, interpreters
 
 if TYPE_CHECKING:
@@ -16,11 +17,14 @@ if TYPE_CHECKING:
 
     from tests.nodes import Netns
 
-INTERPRETERS = interpreters()
+SMALL = "micropython"
+INTERPRETERS = [*interpreters(), SMALL]
 
 
 def enters(interpreter: str) -> bool:
     """Tell whether an interpreter can enter a network namespace by itself."""
+    if interpreter == SMALL:
+        return True
     program = "import posix; raise SystemExit(not hasattr(posix, 'setns'))"
     return subprocess.run([interpreter, "-c", program], check=False).returncode == 0
 
@@ -33,7 +37,10 @@ def interpreter(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def talk(tmp_path: Path, interpreter: str) -> Iterator[Talk]:
     """A shim that waits for orders."""
-    shim = Installation(tmp_path, interpreter=interpreter)
+    if interpreter == SMALL:
+        shim = Installation(tmp_path, micropython=micropython())
+    else:
+        shim = Installation(tmp_path, interpreter=interpreter)
     with Scripted(shim.socket) as scripted:
         shim.start()
         yield scripted.accepted()

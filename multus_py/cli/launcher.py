@@ -9,6 +9,7 @@ import click
 
 from multus_py import launcher
 from multus_py.adapters import presence
+from multus_py.launcher import Program
 
 
 @click.command("launcher")
@@ -41,8 +42,7 @@ def command(file: str, socket_dir: str, directories: tuple[str, ...], patience: 
         path,
         launcher.text(
             path,
-            interpreter=sys.executable,
-            library=launcher.package_directory(),
+            program=Program(sys.executable, launcher.package_directory()),
             socket=os.path.join(socket_dir, presence.SOCKET),
             directories=directories,
             patience=patience,

@@ -1,7 +1,7 @@
 """The carried interpreter with this package: found, copied to a place of its own, verified there.
 
 A bundle is a directory with ``bundle.json`` at its root, which lists every other file in it. It can
-lie anywhere, but for one path: a program names its loader absolutely, and the kernel reads it
+lie anywhere, but for one path: programs name their loader absolutely, and the kernel reads it
 there. That path is written where the program lies; for a bundle that is the root of an image it is
 that of the loader from there, which is also what the listed checksum counts with.
 """
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from multus_py.adapters import atomic
 from multus_py.cni.errors import CniError, Code
+from multus_py.launcher import MicroPython, Program
 from multus_py.node import manifest
 
 if TYPE_CHECKING:
@@ -32,14 +33,6 @@ _ELF64 = b"\x7fELF\x02\x01"
 """With 64 bits, the least significant byte first: amd64 and arm64."""
 _INTERPRETER = 3
 """The type of the part of a program that names its loader (elf(5), PT_INTERP)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """What launchers start: an interpreter, and the directory that holds the package."""
-
-    interpreter: str
-    library: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +50,15 @@ class Bundle:
     @property
     def program(self) -> Program:
         """What a launcher for this bundle starts."""
-        interpreter, library = self.listed["python"], self.listed["library"]
-        return Program(os.path.join(self.root, interpreter), os.path.join(self.root, library))
+        small = None
+        if "micropython" in self.listed:
+            small = MicroPython(*map(self._path, self.listed["micropython"]))
+        interpreter, library = map(self._path, (self.listed["python"], self.listed["library"]))
+        return Program(interpreter, library, small)
 
     @property
     def loader(self) -> str:
-        """The path at which its interpreter has to look for its loader."""
+        """The path at which its programs have to look for their loader."""
         return os.path.join(self.root, self.listed["loader"])
 
     def directories(self) -> list[str]:
@@ -90,19 +86,26 @@ class Bundle:
             if status.st_mode & 0o7777 != item["mode"]:
                 return False
             self.content(path)
-            return path != self.listed["python"] or self._finds_its_loader()
+            return not self.names_loader(path) or self._finds_its_loader(path)
         except (OSError, CniError):
             return False
 
+    def names_loader(self, path: str) -> bool:
+        """Tell whether a file is a program, which names its loader."""
+        return path == self.listed["python"] or path in self.listed.get("micropython", ())
+
+    def _path(self, path: str) -> str:
+        return os.path.join(self.root, path)
+
     def _content(self, path: str) -> bytes:
-        with open(os.path.join(self.root, path), "rb") as file:
+        with open(self._path(path), "rb") as file:
             content = file.read()
-        if path != self.listed["python"]:
+        if not self.names_loader(path):
             return content
         return with_loader(content, "/" + self.listed["loader"])
 
-    def _finds_its_loader(self) -> bool:
-        with open(self.program.interpreter, "rb") as file:
+    def _finds_its_loader(self, path: str) -> bool:
+        with open(self._path(path), "rb") as file:
             content = file.read()
         return content == with_loader(content, self.loader)
 
@@ -176,7 +179,7 @@ def _copy(source: Bundle, path: str, target: Bundle, place: str) -> None:
         os.symlink(item["link"], place)
         return
     content = source.content(path)
-    if path == target.listed["python"]:
+    if target.names_loader(path):
         content = with_loader(content, target.loader)
     with open(place, "wb") as file:
         file.write(content)

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 from multus_py import launcher
 from multus_py.adapters import atomic, locks, presence, process
 from multus_py.cni.errors import CniError, Code
+from multus_py.launcher import Program
 from multus_py.models.config import OUR_TYPES
 from multus_py.node import bundle, configurations, kept, manifest
-from multus_py.node.bundle import Program
 from multus_py.node.manifest import Manifest, Places, temporary
 
 if TYPE_CHECKING:
@@ -195,11 +195,10 @@ class _Installation:
 
     def _text(self, path: str, program: Program, socket_dir: str) -> str:
         if os.path.basename(path) == PASSTHRU:
-            return launcher.passthru_text(interpreter=program.interpreter, library=program.library)
+            return launcher.passthru_text(program)
         return launcher.text(
             path,
-            interpreter=program.interpreter,
-            library=program.library,
+            program=program,
             socket=os.path.join(socket_dir, presence.SOCKET),
             directories=(self._places.bin_dir,),
         )

@@ -24,6 +24,7 @@ from multus_py.adapters import locks, presence
 from multus_py.adapters.disk import Disk
 from multus_py.cni.errors import CniError, Code
 from multus_py.core import inventory
+from multus_py.launcher import Program
 from multus_py.models.config import OUR_TYPES
 from multus_py.node import (
     aside,
@@ -37,7 +38,6 @@ from multus_py.node import (
     manifest,
 )
 from multus_py.node.aside import Aside
-from multus_py.node.bundle import Program
 from multus_py.node.launchers import OwnTypes
 from multus_py.node.manifest import temporary
 from multus_py.node.place import REPLACED, TEMPORARY
@@ -257,8 +257,7 @@ class _Removal:
     def _leave(self, path: str) -> None:
         program = self._program()
         text = launcher.leaving_text(
-            interpreter=program.interpreter,
-            library=program.library,
+            program,
             socket_dir=self._known.places[0].socket_dir,
             lib_dir=self._lib_dir,
         )

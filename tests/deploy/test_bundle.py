@@ -10,6 +10,7 @@ import stat
 import subprocess
 from typing import TYPE_CHECKING
 
+from deploy import shim
 from multus_py.node import bundle
 from multus_py.version import VERSION
 from tests.deploy.built import BUNDLE, LOADER, PYTHON, described
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1_000_000
 GUARDED = "TYPE_CHECKING"
+OF_MICROPYTHON = ("import ffi", "import uctypes")
 
 
 def files() -> dict[str, Path]:
@@ -62,7 +64,7 @@ def test_it_has_at_most_100_megabytes() -> None:
 def test_nothing_is_writable_by_others_or_more_than_it_has_to_be() -> None:
     executable = {name for name, path in files().items() if path.stat().st_mode & 0o111}
 
-    assert executable == {"bin/python3", LOADER}
+    assert executable == {"bin/python3", "bin/micropython", LOADER}
     assert not any(path.stat().st_mode & 0o7022 for path in files().values())
 
 
@@ -95,7 +97,8 @@ def imports() -> set[str]:
         module = ".".join(path.relative_to(library).with_suffix("").parts)
         found.add(f"import {module.removesuffix('.__init__')}")
         found.update(ast.unparse(node) for node in _imports(ast.parse(path.read_text())))
-    return {statement for statement in found if "__future__" not in statement}
+    elsewhere = ("__future__", "multus_py.micro", *OF_MICROPYTHON)
+    return {line for line in found if not any(name in line for name in elsewhere)}
 
 
 def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
@@ -104,6 +107,36 @@ def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
     if not (isinstance(node, ast.If) and ast.unparse(node.test) == GUARDED):
         for child in ast.iter_child_nodes(node):
             yield from _imports(child)
+
+
+def test_micropython_has_the_shim_compiled_and_runs_it(tmp_path: Path) -> None:
+    interpreter, library = described()["micropython"]
+    names = {
+        path.relative_to(BUNDLE / library).as_posix() for path in (BUNDLE / library).rglob("*.mpy")
+    }
+    code = "import sys; sys.path[:] = sys.argv[1:]\n"
+    code += "from multus_py.micro import builtin; from multus_py import shim; print(shim.main)"
+    loader, program = str(BUNDLE / LOADER), str(BUNDLE / interpreter)
+    script = tmp_path / "script.py"
+    script.write_text(code)
+
+    done = subprocess.run(
+        [
+            loader,
+            "--library-path",
+            str(BUNDLE / "lib"),
+            program,
+            str(script),
+            str(BUNDLE / library),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "function main" in done.stdout
+    assert {f"multus_py/{name}.mpy" for name in (*shim.MODULES, "micro/posix")} <= names
 
 
 USE_LIBRARIES = """

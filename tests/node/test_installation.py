@@ -19,6 +19,7 @@ import pytest
 from multus_py import launcher
 from multus_py.adapters import presence
 from multus_py.cni.errors import CniError
+from multus_py.launcher import Program
 from multus_py.node import installation, kept, manifest, removal
 from multus_py.node.removal import Way
 from tests import powercut, snapshots
@@ -270,9 +271,7 @@ def test_it_takes_back_that_it_was_leaving(host: Host, carried: list[Bundle]) ->
     left.touch()
     known = manifest.read(host.lib_dir)
     assert known
-    installation.put_launcher(
-        str(host.plugin()), launcher.passthru_text(interpreter="/x", library="/y")
-    )
+    installation.put_launcher(str(host.plugin()), launcher.passthru_text(Program("/x", "/y")))
 
     host.install(carried[0])
 

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from multus_py import launcher
+from multus_py.launcher import Program
 from multus_py.models.config import OUR_TYPES
 from multus_py.node.launchers import OwnTypes
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def written(path: Path) -> Path:
     text = launcher.text(
-        str(path), interpreter=sys.executable, library="/x", socket="/x/s", directories=()
+        str(path), program=Program(sys.executable, "/x"), socket="/x/s", directories=()
     )
     launcher.write(str(path), text)
     return path

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from multus_py import launcher
+from multus_py.launcher import Program
+from tests.micropython import micropython
 from tests.processes import PATIENCE, alive, eventually
 
 if TYPE_CHECKING:
@@ -73,8 +75,7 @@ class Daemon:
         path = str(self.directory / f"launcher-{asked.stem}")
         text = launcher.text(
             path,
-            interpreter=sys.executable,
-            library=launcher.package_directory(),
+            program=Program(sys.executable, launcher.package_directory(), micropython()),
             socket=str(asked),
             directories=(),
             patience=patience,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import multus_py
+from deploy import shim as shim_for_micropython
 from multus_py import wire
 from tests.shims import Installation, Scripted, interpreters, running
 
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
 COMPILED_IN = {"_signal", "_socket", "posix", "select", "sys", "time"}
 """Some interpreters have ``_socket`` and ``select`` as libraries of their own."""
 
-OURS = {"child", "orders", "shim", "view", "wire"}
+OURS = {"child", "memory", "orders", "shim", "view", "wire"}
+
+MICRO = {"builtin", "heap", "libc", "posix", "select", "signals", "sockets", "spawning", "time"}
+"""What is in their place on MicroPython, in ``multus_py.micro``, below everything of ours."""
+
+OF_MICROPYTHON = {"ffi", "os", "struct", "sys", "uctypes"}
 
 LATER = """
 import posix, sys
@@ -86,9 +92,22 @@ def test_none_of_what_it_imports_is_written_in_python(shim: Installation) -> Non
 
 @pytest.mark.parametrize("module", sorted(OURS))
 def test_its_modules_name_nothing_else(module: str) -> None:
-    assert set(named(module)) <= COMPILED_IN | {"multus_py"} | {
-        f"multus_py.{name}" for name in OURS
-    }
+    ours = {f"multus_py.{name}" for name in OURS}
+    in_its_place = {"multus_py.micro.heap"} if module == "memory" else set()
+    assert set(named(module)) <= COMPILED_IN | ours | in_its_place
+
+
+@pytest.mark.parametrize("module", sorted(MICRO))
+def test_what_is_in_their_place_names_nothing_of_ours(module: str) -> None:
+    micro = {f"multus_py.micro.{name}" for name in MICRO}
+    assert set(named(f"micro/{module}")) <= OF_MICROPYTHON | micro
+
+
+def test_a_bundle_has_each_of_them() -> None:
+    assert multus_py.__file__
+    directory = Path(multus_py.__file__).parent
+    assert {path.stem for path in (directory / "micro").glob("*.py")} == {"__init__", *MICRO}
+    assert set(shim_for_micropython.MODULES) == {"__init__", *OURS}
 
 
 def test_what_belongs_to_it_is_all_that_its_modules_name() -> None:
@@ -96,21 +115,23 @@ def test_what_belongs_to_it_is_all_that_its_modules_name() -> None:
     while reached - found:
         module = (reached - found).pop()
         found.add(module)
-        reached |= {name.removeprefix("multus_py.") for name in named(module) if "." in name}
+        inner = {name.removeprefix("multus_py.") for name in named(module) if "." in name}
+        reached |= {name for name in inner if not name.startswith("micro.")}
     assert found == OURS
 
 
 def named(module: str) -> list[str]:
     """Return the modules that one of ours imports, anywhere in it."""
     assert multus_py.__file__
-    tree: Any = ast.parse(Path(multus_py.__file__).with_name(f"{module}.py").read_text())
+    tree: Any = ast.parse((Path(multus_py.__file__).parent / f"{module}.py").read_text())
     names = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            inside = node.module == "multus_py"
+            inside = str(node.module) in ("multus_py", "multus_py.micro")
             names += [
-                f"multus_py.{alias.name}" if inside else str(node.module) for alias in node.names
+                f"{node.module}.{alias.name}" if inside else str(node.module)
+                for alias in node.names
             ]
     return names
