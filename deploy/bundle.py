@@ -15,7 +15,7 @@ import shutil
 import stat
 from typing import TYPE_CHECKING, Any
 
-from deploy import runtime
+from deploy import runtime, shim
 from deploy.architecture import ARCHITECTURES, here
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _PACKAGE = os.path.join(os.path.dirname(_HERE), "multus_py")
+SHIM = "lib/micropython"
 _EXECUTABLE = 0o755
 _PLAIN = 0o644
 
@@ -33,8 +34,9 @@ def build(architecture: str, *, package: str, cache: str, target: str) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     shutil.copytree(runtime.ensure(architecture, cache), scratch, symlinks=True)
     _add_package(package, scratch, runtime.compiler(cache))
+    shim.add(package, os.path.join(scratch, SHIM))
     loader = f"lib/{ARCHITECTURES[architecture].loader}"
-    _set_modes(scratch, executable=(runtime.PYTHON, loader))
+    _set_modes(scratch, executable=(runtime.PYTHON, runtime.MICROPYTHON, loader))
     _write_description(scratch, architecture, loader)
     shutil.rmtree(target, ignore_errors=True)
     os.rename(scratch, target)
@@ -45,7 +47,9 @@ def _add_package(package: str, root: str, command: list[str]) -> None:
     name = os.path.basename(package)
     target = os.path.join(runtime.LIBRARIES, name)
     shutil.copytree(
-        package, os.path.join(root, target), ignore=shutil.ignore_patterns("__pycache__", "*.pyi")
+        package,
+        os.path.join(root, target),
+        ignore=shutil.ignore_patterns("__pycache__", "*.pyi"),
     )
     runtime.compile_all(command, root, target, replace=False)
 
@@ -69,6 +73,7 @@ def _write_description(root: str, architecture: str, loader: str) -> None:
         "python": runtime.PYTHON,
         "loader": loader,
         "library": runtime.LIBRARIES,
+        "micropython": [runtime.MICROPYTHON, SHIM],
         "files": files,
     }
     path = os.path.join(root, "bundle.json")

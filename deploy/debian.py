@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 LOCK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "debian.lock")
 _RELEASE = "trixie"
 _PACKAGES = (
+    "micropython",  # needs libmbed*, which the shim does not
     "gcc-14-base",  # the licence of libgcc and libstdc++
     "python3.13-minimal",
     "libpython3.13-minimal",
@@ -39,6 +40,9 @@ _PACKAGES = (
     "libffi8",
     "libgcc-s1",
     "liblzma5",
+    "libmbedcrypto16",
+    "libmbedtls21",
+    "libmbedx509-7",
     "libsqlite3-0",
     "libssl3t64",
     "libstdc++6",  # for wheels

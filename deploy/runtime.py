@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from deploy.architecture import Architecture
 
 PYTHON = "bin/python3"
+MICROPYTHON = "bin/micropython"
 STANDARD_LIBRARY = "lib/python3.13"
 LIBRARIES = f"{STANDARD_LIBRARY}/dist-packages"
 _PATHS = (STANDARD_LIBRARY, f"{STANDARD_LIBRARY}/lib-dynload", LIBRARIES)
@@ -133,7 +134,8 @@ def _wheels(architecture: str, cache: str) -> str:
 def _build(architecture: Architecture, sources: _Sources, root: str, command: list[str]) -> None:
     unpacked = sources.debian
     os.makedirs(os.path.join(root, "bin"))
-    shutil.copy(os.path.join(unpacked, "usr/bin/python3.13"), os.path.join(root, PYTHON))
+    for program, source in ((PYTHON, "python3.13"), (MICROPYTHON, "micropython")):
+        shutil.copy(os.path.join(unpacked, "usr/bin", source), os.path.join(root, program))
     standard_library = os.path.join(root, STANDARD_LIBRARY)
     shutil.copytree(
         os.path.join(unpacked, "usr", STANDARD_LIBRARY),
@@ -148,11 +150,12 @@ def _build(architecture: Architecture, sources: _Sources, root: str, command: li
     with open(os.path.join(root, f"{PYTHON}._pth"), "w", encoding="ascii") as paths:
         paths.writelines(f"../{path}\n" for path in _PATHS)
     _add_papers(unpacked, root)
-    elf.make_movable(
-        os.path.join(root, PYTHON),
-        loader=f"/lib/{architecture.loader}",
-        libraries="$ORIGIN/../lib",
-    )
+    for program in (PYTHON, MICROPYTHON):
+        elf.make_movable(
+            os.path.join(root, program),
+            loader=f"/lib/{architecture.loader}",
+            libraries="$ORIGIN/../lib",
+        )
 
 
 def _add_wheels(wheels: str, root: str) -> None:
