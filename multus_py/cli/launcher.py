@@ -10,6 +10,7 @@ import click
 from multus_py import launcher
 from multus_py.adapters import presence
 from multus_py.launcher import Program
+from multus_py.node import bundle
 
 
 @click.command("launcher")
@@ -35,14 +36,17 @@ from multus_py.launcher import Program
 def command(file: str, socket_dir: str, directories: tuple[str, ...], patience: float) -> None:
     """Write FILE, which container runtimes execute while a daemon runs on this node.
 
-    It uses the interpreter that runs this command.
+    It uses the interpreter that runs this command, and MicroPython if that is carried with it.
     """
     path = os.path.abspath(file)
+    carried = bundle.running()
     launcher.write(
         path,
         launcher.text(
             path,
-            program=Program(sys.executable, launcher.package_directory()),
+            program=carried.program
+            if carried
+            else Program(sys.executable, launcher.package_directory()),
             socket=os.path.join(socket_dir, presence.SOCKET),
             directories=directories,
             patience=patience,
