@@ -178,6 +178,8 @@ class FakeStore:
     device_infos: dict[str, Any] = field(default_factory=dict)
     locked: set[str] = field(default_factory=set)
     full: bool = False
+    failing: bool = False
+    """Whether nothing can be made to last."""
     log: list[str] = field(default_factory=list)
 
     @contextmanager
@@ -222,6 +224,11 @@ class FakeStore:
         self._check()
         key = (cached.network_name, cached.container_id, cached.ifname)
         self.results_[key] = cached_model.encode(cached)
+
+    def settle(self) -> None:
+        if self.failing:
+            raise CniError(Code.IO_FAILURE, "the disk fails")
+        self.log.append("settle")
 
     def read_result(self, attachment: Attachment, network: str) -> CachedResult | None:
         raw = self.results_.get((network, attachment.container_id, attachment.ifname))

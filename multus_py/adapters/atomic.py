@@ -6,11 +6,14 @@ import os
 from contextlib import suppress
 
 
-def write(path: str, content: bytes, *, mode: int = 0o600, temporary: str = "") -> None:
+def write(
+    path: str, content: bytes, *, mode: int = 0o600, temporary: str = "", lasting: bool = True
+) -> None:
     """Write a file, synced before it gets its name. It replaces what was there.
 
     It is prepared as ``temporary``, in the same directory; that is a name of this process's own
-    unless the caller knows that nobody else prepares the same file. Raises ``OSError``.
+    unless the caller knows that nobody else prepares the same file. Without ``lasting`` the caller
+    sees to it that it survives a power cut, after which it may be empty else. Raises ``OSError``.
     """
     temporary = temporary or f"{path}.{os.getpid()}"
     try:
@@ -18,13 +21,15 @@ def write(path: str, content: bytes, *, mode: int = 0o600, temporary: str = "") 
             file.write(content)
             file.flush()
             os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
+            if lasting:
+                os.fsync(file.fileno())
         os.rename(temporary, path)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
         raise
-    sync_directory(os.path.dirname(path))
+    if lasting:
+        sync_directory(os.path.dirname(path))
 
 
 def _private(path: str, flags: int) -> int:
@@ -33,7 +38,12 @@ def _private(path: str, flags: int) -> int:
 
 def sync_directory(directory: str) -> None:
     """Wait until the names in a directory would survive a power cut. Raises ``OSError``."""
-    descriptor = os.open(directory or os.curdir, os.O_RDONLY | os.O_DIRECTORY)
+    sync(directory or os.curdir)
+
+
+def sync(path: str) -> None:
+    """Wait until what is in a file, or a directory, would survive that. Raises ``OSError``."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

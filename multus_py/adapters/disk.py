@@ -1,15 +1,15 @@
 """Records, cached results, device information and configuration files on this node's disk.
 
-What is written is complete or not there: a temporary file, synced, then renamed. Files are 0600,
-directories 0700. The layout is Multus's: ``<cniDir>/<container ID>`` and
-``<cniDir>/results/<network>-<container ID>-<interface>``.
+What is written is complete or not there: a temporary file, synced, then renamed. Results are synced
+together, before anybody is told of them. Files are 0600, directories 0700. The layout is Multus's:
+``<cniDir>/<container ID>`` and ``<cniDir>/results/<network>-<container ID>-<interface>``.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from multus_py.adapters import atomic
@@ -44,6 +44,7 @@ class Disk:
         self._directory = directory
         self._results = os.path.join(directory, _RESULTS)
         self._lock = lock
+        self._unsettled: set[str] = set()
 
     def lock(self, container_id: str, seconds: float) -> AbstractContextManager[object]:
         """Keep other requests for this container out."""
@@ -124,7 +125,20 @@ class Disk:
                 f"the name of its cached result {fault}",
                 "give the network a shorter name of letters and digits",
             )
-        _write(os.path.join(self._results, name), cached_result.encode(cached))
+        path = os.path.join(self._results, name)
+        self._unsettled.add(path)
+        _write(path, cached_result.encode(cached), lasting=False)
+
+    def settle(self) -> None:
+        """Wait until all results that were written would survive a power cut."""
+        if not self._unsettled:
+            return
+        with _io("sync", self._results):
+            for path in self._unsettled:
+                with suppress(FileNotFoundError):  # it was deleted again
+                    atomic.sync(path)
+            atomic.sync_directory(self._results)
+        self._unsettled.clear()
 
     def read_result(self, attachment: Attachment, network: str) -> CachedResult | None:
         """Return a cached result, None if there is none that can be read."""
@@ -232,10 +246,10 @@ def _read(path: str) -> bytes | None:
         raise _failure("read", path, error) from error
 
 
-def _write(path: str, content: bytes, mode: int = 0o600) -> None:
+def _write(path: str, content: bytes, *, mode: int = 0o600, lasting: bool = True) -> None:
     with _io("write", path):
         atomic.make_directory(os.path.dirname(path))
-        atomic.write(path, content, mode=mode, temporary=_temporary(path))
+        atomic.write(path, content, mode=mode, temporary=_temporary(path), lasting=lasting)
 
 
 def _delete(path: str) -> None:

@@ -61,6 +61,7 @@ class _Addition:
             results = [self._attach(delegate) for delegate in self._record.delegates]
             for delegate, families in self._routes.settle_unnamed():
                 self._attachments.recache(delegate, families)
+            self._session.store.settle()
             self._publish()
         except CniError as error:
             raise error.leaving(self._undo()) from error

@@ -98,6 +98,10 @@ class Attachments:
                     self._cache(started, started.cached)
                 except CniError as error:
                     _LOG.error("%s: its result is not kept: %s", started.delegate.label, error)
+        try:
+            self._session.store.settle()
+        except CniError as error:
+            _LOG.error("%s: a power cut may lose results: %s", self._session.place, error)
 
     def statuses(self) -> list[NetworkStatus]:
         """Return what the network-status tells about each network that is attached."""

@@ -66,6 +66,10 @@ def restore(session: Session, others: Attached, pairs: Iterable[tuple[str, str]]
             recache(session, delegate, families, gateways)
         except CniError as error:
             errors.append(error)
+    try:
+        session.store.settle()
+    except CniError as error:
+        errors.append(error)
     return errors
 
 

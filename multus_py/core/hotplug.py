@@ -123,6 +123,7 @@ class _Addition:
             result = self._attachments.attach(self._delegate)
             if result.attached:
                 self._settle_routes()
+            self._session.store.settle()
             self._publish()
         except CniError as error:
             raise error.leaving(self._undo()) from error

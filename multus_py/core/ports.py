@@ -139,7 +139,13 @@ class Store(Protocol):
         """Return all records that can be read, and one without delegates for each that cannot."""
 
     def write_result(self, cached: CachedResult) -> None:
-        """Write a result into the CNI library's cache."""
+        """Write a result into the CNI library's cache. It survives a power cut once settled."""
+
+    def settle(self) -> None:
+        """Wait until all results that were written would survive a power cut.
+
+        One wait for several takes a fraction of theirs. Before it nobody is told of them.
+        """
 
     def read_result(self, attachment: Attachment, network: str) -> CachedResult | None:
         """Return a cached result, None if there is none that can be read."""

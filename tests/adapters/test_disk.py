@@ -355,12 +355,12 @@ def test_a_result_is_read_as_it_was_written(disk: Disk) -> None:
 
 @contextmanager
 def synced() -> Iterator[list[str]]:
-    """Yield the directories whose names would survive a power cut, in their order."""
+    """Yield the files and directories that are synced after they were written, in their order."""
     seen: list[str] = []
 
     def watch(frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and frame.f_code is atomic.sync_directory.__code__:
-            seen.append(frame.f_locals["directory"])
+        if event == "call" and frame.f_code is atomic.sync.__code__:
+            seen.append(frame.f_locals["path"])
 
     before = sys.getprofile()
     sys.setprofile(watch)
@@ -378,11 +378,38 @@ def test_what_undoes_an_add_survives_a_power_cut_in_whichever_file_it_is(tmp_pat
 
     with synced() as seen:
         disk.write_result(cached())
-    assert seen == [f"{tmp_path}/cni/multus", f"{tmp_path}/cni/multus/results"]
+        assert seen == [f"{tmp_path}/cni/multus"]
+        disk.settle()
+    assert seen[1:] == [
+        f"{tmp_path}/cni/multus/results/net-ctr-net1",
+        f"{tmp_path}/cni/multus/results",
+    ]
 
+
+def test_results_are_settled_once_and_together(disk: Disk, directory: Path) -> None:
+    for name in ("a", "b", "b", "c"):
+        disk.write_result(cached(name=name))
+    disk.delete_result(Attachment("ctr", "net1"), "c")
     with synced() as seen:
-        disk.write_result(cached())
-    assert seen == [f"{tmp_path}/cni/multus/results"]
+        disk.settle()
+    results = directory / "results"
+    assert sorted(seen[:-1]) == [f"{results}/{name}-ctr-net1" for name in "abc"]
+    assert seen[-1] == str(results)
+    with synced() as seen:
+        disk.settle()
+    assert seen == []
+
+
+def test_results_that_cannot_be_settled_are_an_error_and_are_tried_again(
+    disk: Disk, directory: Path
+) -> None:
+    disk.write_result(cached())
+    (directory / "results").rename(directory / "away")
+    assert failure_of(disk.settle).code == Code.IO_FAILURE
+    (directory / "away").rename(directory / "results")
+    with synced() as seen:
+        disk.settle()
+    assert len(seen) == 2
 
 
 def test_a_deleted_result_leaves_nothing(disk: Disk, directory: Path) -> None:
