@@ -54,6 +54,8 @@ class Pace:
 
     limit: int = 1000
     """Events that wait."""
+    rest: float = 0.05
+    """Before one is sent: what it tells of goes on, in this process, and is waited for."""
     interval: float = 0.04
     """Between two events."""
     first_delay: float = 0.5
@@ -141,11 +143,18 @@ class Events:
     def _next(self) -> _Telling | None:
         """Take the event that has waited longest; None at the end, or when time is up."""
         with self._changed:
-            while not self._waiting and not self._stopping.is_set():
-                self._changed.wait()
+            while not self._stopping.is_set() and (wait := self._wait()) != 0:
+                self._changed.wait(wait)
             if not self._waiting or time.monotonic() >= self._end:
                 return None
             return self._waiting.pop(next(iter(self._waiting)))
+
+    def _wait(self) -> float | None:
+        """Return the seconds until the next event is due, None if there is none."""
+        if not self._waiting:
+            return None
+        oldest = next(iter(self._waiting.values()))
+        return max(oldest.since + self._pace.rest - time.monotonic(), 0.0)
 
     def _deliver(self, telling: _Telling) -> None:
         value = event_object(

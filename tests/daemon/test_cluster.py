@@ -74,7 +74,7 @@ def daemon(kubeapi: KubeApi, tmp_path: Path) -> Iterator[Daemon]:
         metrics=metrics,
         patience=Patience(question=0.5, status=0.3, event=1.0, end=0.5),
         pace=watching.Pace(first_delay=0.02, last_delay=0.2, quiet=PATIENCE, spread=0.02),
-        event_pace=events.Pace(interval=0.0, first_delay=0.05, last_delay=0.1),
+        event_pace=events.Pace(rest=0.0, interval=0.0, first_delay=0.05, last_delay=0.1),
     )
     made = Daemon(cluster, metrics)
     made.node.host.plugins = {"bridge": answering(), "macvlan": answering()}

@@ -15,7 +15,7 @@ from multus_py.daemon.events import Events, Pace
 from multus_py.models.objects import Node, ObjectRef, Pod
 from tests.processes import PATIENCE, eventually
 
-FAST: dict[str, Any] = {"interval": 0.0, "first_delay": 0.02, "last_delay": 0.05}
+FAST: dict[str, Any] = {"rest": 0.0, "interval": 0.0, "first_delay": 0.02, "last_delay": 0.05}
 WEB = Pod(ObjectRef("default", "web"), "uid-1", {})
 
 
@@ -95,6 +95,24 @@ def test_what_happens_again_while_it_waits_is_counted(make: Make) -> None:
     sender.ready.set()
     eventually(lambda: sender.told == [("first", 1), ("Add", 100)])
     assert sender.sent[1]["firstTimestamp"] <= sender.sent[1]["lastTimestamp"]
+
+
+def test_an_event_rests_while_what_it_tells_of_goes_on(make: Make) -> None:
+    """Those who wait for its ADD would wait for it as well: they share this process."""
+    events, sender = make(rest=0.1)
+    sender.ready.set()
+    begun = time.monotonic()
+    events.tell(WEB, added())
+    eventually(lambda: sender.told == [("Add", 1)])
+    assert time.monotonic() - begun >= 0.1
+
+
+def test_no_event_rests_when_the_daemon_ends(make: Make) -> None:
+    events, sender = make(rest=PATIENCE * 10)
+    sender.ready.set()
+    events.tell(WEB, added())
+    events.finish(PATIENCE)
+    eventually(lambda: sender.told == [("Add", 1)])
 
 
 def test_an_event_may_be_about_the_node(make: Make) -> None:
