@@ -39,6 +39,7 @@ class Child:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
             raise
         self._stdout, self._stderr = stdout, stderr
+        self._watch = _watch(self._pid)
         self._open = {self._stdin, stdout, stderr}
         self._kept = {stdout: memory.Buffer(), stderr: memory.Buffer()}
         self._unsent = memoryview(b"")
@@ -59,6 +60,7 @@ class Child:
                 self._end()  # with its streams open still: it may have something to say
             for descriptor in self._open:
                 posix.close(descriptor)
+            self._look_away()
         if not in_time:
             return (wire.LATE,)
         if self._too_much:
@@ -82,7 +84,7 @@ class Child:
                 graceful, until = True, min(until, time.monotonic() + _GRACE_SECONDS)
             if time.monotonic() > until:
                 return self._has_ended()
-            for descriptor, _ in poller.poll(50 if self._open else 1):
+            for descriptor, _ in poller.poll(1 if self._watch < 0 and not self._open else 50):
                 self._move(descriptor, limits)
                 if descriptor not in self._open:
                     poller.unregister(descriptor)
@@ -91,6 +93,8 @@ class Child:
     def _poller(self, connection: _socket.socket) -> select.poll:
         poller = select.poll()
         poller.register(connection, select.POLLIN)
+        if self._watch >= 0:
+            poller.register(self._watch, select.POLLIN)
         for descriptor in self._open:
             posix.set_blocking(descriptor, False)
             what = select.POLLOUT if descriptor == self._stdin else select.POLLIN
@@ -102,6 +106,8 @@ class Child:
             self._feed()
         elif descriptor in self._kept:
             self._read(descriptor, limits[descriptor])
+        elif descriptor == self._watch:
+            self._look_away()
         else:
             raise wire.LostError("the daemon has gone, or speaks out of turn")
 
@@ -131,6 +137,11 @@ class Child:
     def _close(self, descriptor: int) -> None:
         self._open.discard(descriptor)
         posix.close(descriptor)
+
+    def _look_away(self) -> None:
+        if self._watch >= 0:
+            posix.close(self._watch)
+            self._watch = -1
 
     def _has_ended(self) -> bool:
         if self._status is None:
@@ -168,6 +179,14 @@ def _started(
     for end in theirs:
         posix.close(end)
     return pid, ends[1], ends[2], ends[4]
+
+
+def _watch(pid: int) -> int:
+    """Return a descriptor at which a child's end is seen at once, -1 where the kernel has none."""
+    try:
+        return posix.pidfd_open(pid, 0)
+    except OSError:  # before Linux 5.3
+        return -1
 
 
 def _spawned(

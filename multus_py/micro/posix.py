@@ -33,6 +33,7 @@ killpg = libc.function("killpg", "ii")
 listdir = os.listdir
 lseek = libc.function("lseek", "ili", "l")
 posix_spawn = spawning.posix_spawn
+pidfd_open = libc.function("pidfd_open", "iI")
 setns = libc.function("setns", "ii")
 setsid = libc.function("setsid", "")
 strerror = libc.bare("strerror", "i", "s")
