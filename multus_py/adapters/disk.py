@@ -45,6 +45,7 @@ class Disk:
         self._results = os.path.join(directory, _RESULTS)
         self._lock = lock
         self._unsettled: set[str] = set()
+        self._decoded: tuple[bytes, Attachment, Record] | None = None
 
     def lock(self, container_id: str, seconds: float) -> AbstractContextManager[object]:
         """Keep other requests for this container out."""
@@ -67,7 +68,11 @@ class Disk:
     def read_record(self, attachment: Attachment) -> Record | None:
         """Return the record of an attachment, None if there is none."""
         raw = _read(self._record_path(attachment))
-        return None if raw is None else records_model.decode(raw, attachment)
+        if raw is None:
+            return None
+        if self._decoded is None or self._decoded[:2] != (raw, attachment):
+            self._decoded = raw, attachment, records_model.decode(raw, attachment)
+        return self._decoded[2]
 
     def delete_record(self, attachment: Attachment) -> None:
         """Delete the record of an attachment, and what is left of one that was never finished."""

@@ -37,7 +37,8 @@ def decode(raw: bytes | str, what: str) -> Any:
         raise _too_deep(what) from error
     except ValueError as error:
         raise _refused(what, f"is not JSON ({error})") from error
-    _check(value, what)
+    if _may_be_unfit(text):
+        _check(value, what)
     return value
 
 
@@ -60,6 +61,15 @@ def kind(value: object) -> str:
         return "null"
     names = {bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "a list"}
     return names.get(type(value), "an object")
+
+
+def _may_be_unfit(text: str) -> bool:
+    """Tell whether a look at all that a text holds is needed: it costs more than decoding it.
+
+    Nothing is nested deeper than there are brackets, and half a pair stands there or is an escape.
+    """
+    brackets = text.count("[") + text.count("{")
+    return brackets > MAX_DEPTH or "\\u" in text or not _is_unicode(text)
 
 
 def _check(value: object, what: str) -> None:

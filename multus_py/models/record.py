@@ -8,6 +8,7 @@ the capabilities that the plugins got. A record without that member was written 
 from __future__ import annotations
 
 import base64
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -94,6 +95,7 @@ def decode(raw: bytes, attachment: Attachment) -> Record:
     )
 
 
+@lru_cache(maxsize=64)
 def requested_ifname(raw: bytes) -> str:
     """Return the CNI_IFNAME a record belongs to, or nothing if Multus wrote it or it is broken."""
     try:
