@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from tests.kubeobjects import JsonObject
 
-_PROTOBUF = b"k8s\0"
-"""How bodies begin that Go clients write: taken and not understood."""
+PROTOBUF = b"k8s\0"
+"""How bodies begin that Go clients write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +164,10 @@ class KubeApi(Objects):
         """Return who asks by a header or a certificate of TLS, nothing if they prove nothing."""
         return "system:node:node" if authorization == f"Bearer {self.token}" else ""
 
+    def understood(self, content: bytes) -> bytes:
+        """Return a body as JSON, or nothing: what Go clients write is taken and not understood."""
+        return b"" if content.startswith(PROTOBUF) else content
+
     # -- what its connections ask it, under the lock
 
     def next_fault(self, request: Request) -> Fault | None:
@@ -206,15 +210,15 @@ class _Server(ThreadingHTTPServer):
 
 class _Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    """As real ones do: or the kernel holds back the second part of an answer for 40 ms."""
     server: _Server
     connection: socket.socket
 
     def handle_request(self) -> None:
         api = self.server.api
         length = int(self.headers.get("Content-Length", 0))
-        content = self.rfile.read(length)
-        if content.startswith(_PROTOBUF):
-            content = b""
+        content = api.understood(self.rfile.read(length))
         path, _, query = self.path.partition("?")
         request = request_of(self.command, path, json.loads(content or "null"), query)
         request = replace(request, user=self._user(api))

@@ -50,7 +50,7 @@ class Daemon:
     settings: dict[str, Any]
     prefix: tuple[str, ...] = ()
     python: str = sys.executable
-    port: int = field(default_factory=lambda: _free_port())  # noqa: PLW0108 - it is defined below
+    port: int = field(default_factory=lambda: free_port())  # noqa: PLW0108 - it is defined below
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -207,7 +207,7 @@ def a_pod(kubeapi: KubeApi, name: str, *, networks: str = "") -> None:
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Return a TCP port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]

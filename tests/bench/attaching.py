@@ -1,0 +1,77 @@
+"""Single requests through the daemons, one at a time, in an order of chance."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from tests.bench import turns
+from tests.bench.peers import PAIR
+from tests.bench.site import container
+from tests.bench.spread import ratio_without, without
+from tests.bench.verdicts import Finding
+
+if TYPE_CHECKING:
+    from tests.bench.peers import Peer
+    from tests.bench.site import Pod, Site
+
+COUNTS = (0, 1, 3)
+"""Extra networks."""
+BARE = "delegate"
+_PAUSE = 0.01
+"""Seconds between two requests, for what comes after an answer."""
+
+Samples = dict[tuple[str, str, int], list[float]]
+"""Milliseconds by command, who, and number of extra networks."""
+
+
+def pods_for(site: Site, counts: tuple[int, ...] = COUNTS) -> dict[int, list[Pod]]:
+    """Add pods that ask for so many networks each, more than one, as nodes have."""
+    return {count: site.add_pods(f"asks{count}", 4, count) for count in counts}
+
+
+def measured(
+    site: Site, peers: dict[str, Peer], pods: dict[int, list[Pod]], rounds: int
+) -> Samples:
+    """Return the times of ADD and DEL by each peer, and of the delegate by itself."""
+    samples: Samples = defaultdict(list)
+    chance = random.Random(1)
+    turns_of_round = [(name, count) for name in (*peers, BARE) for count in pods]
+    for number in range(-2, rounds):  # the first ones find caches empty
+        chance.shuffle(turns_of_round)
+        for name, count in turns_of_round:
+            for command in ("ADD", "DEL"):
+                if name == BARE:
+                    call = site.bare(command)
+                else:
+                    pod = pods[count][number % len(pods[count])]
+                    identity = container("single", (name, count, number))
+                    call = peers[name].call(command, identity, pod)
+                turn = turns.one(call)
+                time.sleep(_PAUSE)
+                if number >= 0:
+                    samples[command, name, 0 if name == BARE else count].append(turn.milliseconds)
+    return samples
+
+
+def findings(samples: Samples) -> list[Finding]:
+    """Compare what the peers take themselves: less the delegates' own time."""
+    found = []
+    for command in ("ADD", "DEL"):
+        bare = samples[command, BARE, 0]
+        for count in sorted({key[2] for key in samples if key[1] != BARE}):
+            ours, theirs = (samples[command, name, count] for name in PAIR)
+            found.append(
+                Finding(
+                    topic=f"{command} through the daemon, without the delegates' own time",
+                    what=f"{command}, {count} extra networks",
+                    unit="ms",
+                    ours=without(ours, bare, count + 1),
+                    theirs=without(theirs, bare, count + 1),
+                    judged=ratio_without(ours, theirs, bare, count + 1),
+                    limit=0.7,
+                )
+            )
+    return found
