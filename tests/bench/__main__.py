@@ -1,46 +1,50 @@
-"""``python -m tests.bench [--quick]``, on a node of its own (``make bench``)."""
+"""``python -m tests.bench [--quick | --page]``, on a node of its own (``make bench``)."""
 
 from __future__ import annotations
 
 import argparse
+import pickle
 import tempfile
-from dataclasses import dataclass
+import time
 from pathlib import Path
 
-from tests.bench import attaching, bursts, peers, site, table
+from tests.bench import results, table
 from tests.kubeapi import Certificate
 
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How much is measured."""
-
-    rounds: int
-    burst: int
-    bursts: int
-
-
-FULL = Effort(rounds=80, burst=200, bursts=3)
-QUICK = Effort(rounds=20, burst=60, bursts=1)
+_KEPT = Path(".cache/bench.pickle")
+"""The last whole run, for ``--page``."""
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, print, and write the page."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="in a minute, and write nothing")
-    effort = QUICK if parser.parse_args().quick else FULL
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--quick", action="store_true", help="in a minute, and write nothing")
+    kinds.add_argument("--page", action="store_true", help="write the page of the last run anew")
+    asked = parser.parse_args()
+    measured = pickle.loads(_KEPT.read_bytes()) if asked.page else _measured(quick=asked.quick)
+    found = measured.findings()
+    print(table.plain(found), table.summary(found), sep="\n\n")
+    if not asked.quick:
+        from tests.bench import page  # it needs what make bench-quick does not
+
+        page.write(measured, Path("docs"))
+
+
+def _measured(*, quick: bool) -> results.Results:
+    began = time.monotonic()
+
+    def say(what: str) -> None:
+        print(f"{time.monotonic() - began:5.0f} s  {what}", flush=True)
+
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         directory = Path(name)
-        installation = peers.Installation.made(directory)
-        with site.site(Certificate.made(directory)) as here:
-            here.add_definitions(3)
-            asking = attaching.pods_for(here)
-            many = here.add_pods("burst", effort.burst, 3)
-            with peers.pair(here, installation) as both:
-                samples = attaching.measured(here, both, asking, effort.rounds)
-                crowds = bursts.measured(both, many, at_once=20, rounds=effort.bursts)
-    found = [*attaching.findings(samples), *bursts.findings(crowds)]
-    print(table.plain(found), table.summary(found), sep="\n\n")
+        effort = results.QUICK if quick else results.FULL
+        measured = results.measured(Certificate.made(directory), directory, effort, say)
+    say("done")
+    if not quick:
+        _KEPT.write_bytes(pickle.dumps(measured))
+    return measured
 
 
 if __name__ == "__main__":

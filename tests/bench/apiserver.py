@@ -26,6 +26,12 @@ _KINDS = {
     },
 }
 """What objects say of themselves, by the last part of their collection's path."""
+_A_POD_WAS_TOLD_OF = {
+    "apiVersion": "v1",
+    "kind": "Event",
+    "metadata": {"name": "event", "namespace": "default", "resourceVersion": "1"},
+}
+"""The answer to an event from a Go client, which would send it again if it understood none."""
 _QUIET_SECONDS = 0.5
 _PATIENCE = 90.0
 
@@ -74,11 +80,16 @@ class Api(KubeApi):
 
     def answer(self, request: Request) -> tuple[int, JsonObject]:
         """Answer, and take note of the moment."""
+        if request.method == "POST" and request.body is None:
+            return self._answered(request, 201, _A_POD_WAS_TOLD_OF)
         is_patch = request.method == "PUT" and "spec" not in (request.body or {})
         status, value = super().answer(replace(request, method="PATCH") if is_patch else request)
         kind = _KINDS.get(request.path.rpartition("/")[2])
         if request.method == "LIST" and kind:
             value = {**value, **kind, "kind": f"{kind['kind']}List"}
+        return self._answered(request, status, value)
+
+    def _answered(self, request: Request, status: int, value: JsonObject) -> tuple[int, JsonObject]:
         for seen in reversed(self.seen):
             if seen.request is request:
                 seen.ended = time.monotonic()

@@ -15,6 +15,7 @@ from tests.bench.verdicts import Finding
 
 if TYPE_CHECKING:
     from tests.bench.peers import Peer
+    from tests.bench.rounds import Rounds
     from tests.bench.site import Pod, Site
 
 COUNTS = (0, 1, 3)
@@ -33,13 +34,13 @@ def pods_for(site: Site, counts: tuple[int, ...] = COUNTS) -> dict[int, list[Pod
 
 
 def measured(
-    site: Site, peers: dict[str, Peer], pods: dict[int, list[Pod]], rounds: int
+    site: Site, peers: dict[str, Peer], pods: dict[int, list[Pod]], rounds: Rounds
 ) -> Samples:
     """Return the times of ADD and DEL by each peer, and of the delegate by itself."""
     samples: Samples = defaultdict(list)
     chance = random.Random(1)
     turns_of_round = [(name, count) for name in (*peers, BARE) for count in pods]
-    for number in range(-2, rounds):  # the first ones find caches empty
+    for number in rounds.numbers():
         chance.shuffle(turns_of_round)
         for name, count in turns_of_round:
             for command in ("ADD", "DEL"):

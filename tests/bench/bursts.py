@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tests.bench.peers import Peer
+    from tests.bench.rounds import Rounds
     from tests.bench.site import Pod
 
+MANY = 1000
+"""More than there are rounds of bursts."""
 _SAMPLE_SECONDS = 0.1
 
 Bursts = dict[tuple[str, str], list["Burst"]]
@@ -47,12 +50,12 @@ class Burst:
     """Seconds since the beginning, and MiB."""
 
 
-def measured(peers: dict[str, Peer], pods: list[Pod], *, at_once: int, rounds: int) -> Bursts:
+def measured(peers: dict[str, Peer], pods: list[Pod], *, at_once: int, rounds: Rounds) -> Bursts:
     """Return bursts of ADD and DEL by each peer, in turn."""
     bursts: Bursts = {(command, name): [] for command in ("ADD", "DEL") for name in peers}
     chance = random.Random(2)
     names = list(peers)
-    for number in range(rounds):
+    for number in rounds.numbers():
         chance.shuffle(names)
         for name in names:
             for command in ("ADD", "DEL"):

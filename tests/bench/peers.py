@@ -37,6 +37,8 @@ class Peer:
     site: Site
     program: Path
     config: dict[str, Any]
+    user: str
+    """Who it is for the API server."""
     daemon: subprocess.Popen[bytes] | None = None
 
     def call(self, command: str, container: str, pod: Pod) -> Call:
@@ -95,21 +97,21 @@ class Installation:
 
 
 @contextmanager
-def pair(site: Site, installation: Installation) -> Iterator[dict[str, Peer]]:
-    """Have both daemons at work on a site."""
+def pair(site: Site, installation: Installation, **more: Any) -> Iterator[dict[str, Peer]]:
+    """Have both daemons at work on a site, ours with more settings."""
     with ExitStack() as stack:
         yield {
-            OURS: stack.enter_context(ours(site, installation)),
+            OURS: stack.enter_context(ours(site, installation, **more)),
             THEIRS: stack.enter_context(thick(site)),
         }
 
 
 @contextmanager
-def ours(site: Site, installation: Installation) -> Iterator[Peer]:
-    """Have our daemon."""
+def ours(site: Site, installation: Installation, **more: Any) -> Iterator[Peer]:
+    """Have our daemon, with more settings than Multus's has."""
     place = _Place.made(site, OURS)
     port = free_port()
-    settings = {**place.settings(), "healthPort": port}
+    settings = {**place.settings(), "healthPort": port, **more}
     program = installation.launcher(site, OURS, place.sockets)
     config = place.write("daemon.json", settings)
     command = installation.command(
@@ -118,7 +120,7 @@ def ours(site: Site, installation: Installation) -> Iterator[Peer]:
     with _running(command, place, {}) as process:
         _wait(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), process)
         generated = _wait(place.generated, process)
-        yield Peer(OURS, site, program, generated, process)
+        yield Peer(OURS, site, program, generated, place.name, process)
 
 
 @contextmanager
@@ -137,20 +139,21 @@ def thick(site: Site) -> Iterator[Peer]:
     command = (str(PROGRAMS / "multus-daemon"), "-config", str(config))
     with _running(command, place, environment) as process:
         generated = _wait(place.generated, process)
-        yield Peer(THEIRS, site, PROGRAMS / "multus-shim", generated, process)
+        yield Peer(THEIRS, site, PROGRAMS / "multus-shim", generated, place.name, process)
 
 
 def thin(site: Site, *, cluster: bool) -> Peer:
     """Return Multus without a daemon, with or without an API server."""
     place = _Place.made(site, f"{THEIRS}-thin")
-    return Peer(THEIRS, site, PROGRAMS / "multus", place.alone("multus", cluster=cluster))
+    config = place.alone("multus", cluster=cluster)
+    return Peer(THEIRS, site, PROGRAMS / "multus", config, place.name)
 
 
 def alone(site: Site, installation: Installation, *, cluster: bool) -> Peer:
     """Return ours without a daemon: its socket is not there."""
     place = _Place.made(site, f"{OURS}-alone")
     program = installation.launcher(site, f"{OURS}-alone", place.sockets / "none")
-    return Peer(OURS, site, program, place.alone(OURS, cluster=cluster))
+    return Peer(OURS, site, program, place.alone(OURS, cluster=cluster), place.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_BETWEEN_SECONDS = 0.2
 _STEAL = 7
 """The place of the stolen time among the numbers of /proc/stat (proc(5))."""
 
@@ -34,6 +36,15 @@ def cpu(pids: Iterable[int]) -> float:
 def memory(pids: Iterable[int]) -> float:
     """Return the resident memory of processes, in MiB."""
     return sum(mebibytes_of(Path(f"/proc/{pid}/status").read_text()) for pid in pids)
+
+
+def memories(pids: Sequence[int], count: int = 5) -> list[float]:
+    """Return the memory of processes at some moments."""
+    found = []
+    for _ in range(count):
+        found.append(memory(pids))
+        time.sleep(_BETWEEN_SECONDS)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ PRIMARY = {"cniVersion": "1.0.0", "name": "primary", "plugins": [{"type": "noop"
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod, by its name, that asks for so many networks."""
+    """A pod, by its name, that asks for so many networks; without a name there is no Kubernetes."""
 
     name: str
     networks: int
@@ -99,13 +99,14 @@ class Site:
         ifname: str = "eth0",
     ) -> Call:
         """Return the call of a plugin as container runtimes make it."""
-        arguments = {
-            "IgnoreUnknown": "1",
-            "K8S_POD_NAMESPACE": "default",
-            "K8S_POD_NAME": pod.name,
-            "K8S_POD_INFRA_CONTAINER_ID": container,
-            "K8S_POD_UID": f"uid-{pod.name}",
-        }
+        arguments = {"IgnoreUnknown": "1"}
+        if pod.name:
+            arguments |= {
+                "K8S_POD_NAMESPACE": "default",
+                "K8S_POD_NAME": pod.name,
+                "K8S_POD_INFRA_CONTAINER_ID": container,
+                "K8S_POD_UID": f"uid-{pod.name}",
+            }
         environment = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "CNI_COMMAND": command,

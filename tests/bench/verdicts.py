@@ -25,6 +25,10 @@ class Verdict(enum.Enum):
     """Nothing is asked."""
 
 
+FEW = 3
+"""Samples, with less of which nothing is decided."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """A figure of both, or of one, and what the judged one may be at most."""
@@ -39,6 +43,8 @@ class Finding:
     limit: float | None = None
     against: str = "Multus"
     """What ``theirs`` is."""
+    exact: bool = False
+    """It is counted; anything else needs some samples."""
 
     @property
     def is_ratio(self) -> bool:
@@ -46,6 +52,8 @@ class Finding:
 
     @property
     def verdict(self) -> Verdict:
+        if self.limit is not None and not self.exact and self.judged.count < FEW:
+            return Verdict.OPEN
         return judged(self.judged, self.limit)
 
 
@@ -63,7 +71,14 @@ def counted(topic: str, what: str, *, ours: int, theirs: int, most: int | None) 
     figure = estimate(max, [ours], draws=1)
     other = estimate(max, [theirs], draws=1)
     return Finding(
-        topic=topic, what=what, unit="", ours=figure, theirs=other, judged=figure, limit=most
+        topic=topic,
+        what=what,
+        unit="",
+        ours=figure,
+        theirs=other,
+        judged=figure,
+        limit=most,
+        exact=True,
     )
 
 

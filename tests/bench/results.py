@@ -1,0 +1,207 @@
+"""A whole run: what is measured, in which order, and with how much effort."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+from tests.bench import (
+    alone,
+    attaching,
+    bursts,
+    counts,
+    memory,
+    peers,
+    scale,
+    stages,
+    starts,
+    sweep,
+)
+from tests.bench.peers import PAIR
+from tests.bench.proc import Machine
+from tests.bench.rounds import Rounds
+from tests.bench.site import site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.bench.site import Pod, Site
+    from tests.bench.stages import Bars
+    from tests.bench.verdicts import Finding
+    from tests.kubeapi import Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How often everything is done; what is None is left out."""
+
+    starts: Rounds
+    single: Rounds
+    counted: int
+    staged: Rounds | None
+    alone: Rounds
+    bursts: Rounds
+    scale: Rounds | None
+    burst: int
+    """Pods in one."""
+    at_once: int = 20
+
+
+FULL = Effort(
+    starts=Rounds(60, 20),
+    single=Rounds(80, 60),
+    counted=3,
+    staged=Rounds(40, 22),
+    alone=Rounds(25, 45),
+    bursts=Rounds(4, 180, cold=0),
+    scale=Rounds(40, 70),
+    burst=200,
+)
+QUICK = Effort(
+    starts=Rounds(12, 3),
+    single=Rounds(15, 12),
+    counted=1,
+    staged=None,
+    alone=Rounds(4, 8),
+    bursts=Rounds(1, 0, cold=0),
+    scale=None,
+    burst=40,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where and when it was measured."""
+
+    cores: int
+    processor: str
+    kernel: str
+    minutes: float
+    stolen: float
+    """Share of the CPUs' time."""
+    load: tuple[float, float]
+    """Before and after."""
+
+
+@dataclass(slots=True)
+class Results:
+    """What one run has measured."""
+
+    effort: Effort
+    single: attaching.Samples
+    starts: starts.Samples
+    alone: alone.Samples
+    counts: counts.Samples
+    idle: memory.Pair
+    bursts: bursts.Bursts
+    stages: dict[str, stages.Samples]
+    """By ``daemon`` and ``alone``."""
+    sweep: sweep.Samples
+    scale: scale.Scale | None = None
+    surroundings: Surroundings | None = None
+
+    def findings(self) -> list[Finding]:
+        """Return all figures."""
+        found = [
+            *attaching.findings(self.single),
+            *counts.findings(self.counts),
+            *bursts.findings(self.bursts),
+        ]
+        if self.scale:
+            found += memory.findings(self.idle, self.bursts, scale.memory(self.scale))
+            found += scale.findings(self.scale)
+        return [*found, *starts.findings(self.starts), *alone.findings(self.alone)]
+
+    def bars(self, kind: str) -> Bars:
+        """Return the stages of one ADD, through the daemons or by the ``alone``."""
+        case = alone.CASES[-1]
+        if kind == "daemon":
+            starting = {name: median(self.starts[starts.asked(name)]) for name in PAIR}
+        else:
+            starting = {name: median(self.alone["VERSION", name, case]) for name in PAIR}
+        return stages.bars(self.stages[kind], starting)
+
+
+def measured(
+    certificate: Certificate, directory: Path, effort: Effort, say: Callable[[str], None]
+) -> Results:
+    """Measure everything; ``say`` is told what comes next."""
+    before, began, load = Machine.now(), time.monotonic(), os.getloadavg()[0]
+    say("installing from the bundle")
+    installation = peers.Installation.made(directory)
+    results = _of_one_site(certificate, installation, effort, say)
+    if effort.scale:
+        say("many definitions, pods and records")
+        results.scale = scale.measured(certificate, installation, effort.scale)
+    results.surroundings = Surroundings(
+        cores=os.cpu_count() or 0,
+        processor=_processor(),
+        kernel=platform.release(),
+        minutes=(time.monotonic() - began) / 60,
+        stolen=Machine.now().stolen_since(before),
+        load=(load, os.getloadavg()[0]),
+    )
+    return results
+
+
+def _of_one_site(
+    certificate: Certificate,
+    installation: peers.Installation,
+    effort: Effort,
+    say: Callable[[str], None],
+) -> Results:
+    """Measure what a node of ordinary size shows."""
+    with site(certificate) as here:
+        here.add_definitions(3)
+        pods = attaching.pods_for(here)
+        say("starts")
+        started = starts.measured(here, installation, effort.starts)
+        with peers.pair(here, installation) as both:
+            say("single requests")
+            single = attaching.measured(here, both, pods, effort.single)
+            here.api.calm()
+            idle = memory.of(both)
+            say("requests to the API server")
+            counted = counts.measured(both, pods, effort.counted)
+            say("stages")
+            staged = _staged(effort, {"daemon": both}, here, pods)
+            many = here.add_pods("burst", effort.burst, 3)
+            say("bursts")
+            crowds = bursts.measured(both, many, at_once=effort.at_once, rounds=effort.bursts)
+            say("latency against concurrency")
+            course = sweep.measured(both, here.add_pods("sweep", 128, 1)) if effort.scale else {}
+        say("without a daemon")
+        apart = alone.deployed(here, installation)
+        single_handed = alone.measured(apart, pods, effort.alone)
+        of_cluster = {name: peer for (name, cluster), peer in apart.items() if cluster}
+        staged |= _staged(effort, {"alone": of_cluster}, here, pods)
+    return Results(effort, single, started, single_handed, counted, idle, crowds, staged, course)
+
+
+def _staged(
+    effort: Effort,
+    groups: dict[str, dict[str, peers.Peer]],
+    here: Site,
+    pods: dict[int, list[Pod]],
+) -> dict[str, stages.Samples]:
+    """Return timelines for pods without and with all networks."""
+    if not effort.staged:
+        return {}
+    some = {count: pods[count] for count in (0, 3)}
+    return {
+        kind: stages.measured(here, group, some, effort.staged) for kind, group in groups.items()
+    }
+
+
+def _processor() -> str:
+    """Return the model of the CPUs."""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
