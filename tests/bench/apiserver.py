@@ -26,7 +26,7 @@ _KINDS = {
     },
 }
 """What objects say of themselves, by the last part of their collection's path."""
-_A_POD_WAS_TOLD_OF = {
+_AN_EVENT = {
     "apiVersion": "v1",
     "kind": "Event",
     "metadata": {"name": "event", "namespace": "default", "resourceVersion": "1"},
@@ -80,8 +80,8 @@ class Api(KubeApi):
 
     def answer(self, request: Request) -> tuple[int, JsonObject]:
         """Answer, and take note of the moment."""
-        if request.method == "POST" and request.body is None:
-            return self._answered(request, 201, _A_POD_WAS_TOLD_OF)
+        if _is_event_of_go(request):
+            return self._answered(request, 201, _AN_EVENT)
         is_patch = request.method == "PUT" and "spec" not in (request.body or {})
         status, value = super().answer(replace(request, method="PATCH") if is_patch else request)
         kind = _KINDS.get(request.path.rpartition("/")[2])
@@ -137,6 +137,12 @@ class Api(KubeApi):
         for pod in pods:
             path = f"/api/v1/namespaces/default/pods/{pod}"
             self.change(path, metadata={"annotations": {STATUS: None}})
+
+
+def _is_event_of_go(request: Request) -> bool:
+    """Tell whether a Go client writes an event, which is not stored, or counts one again."""
+    is_event = re.search("/events(/|$)", request.path) is not None
+    return is_event and (request.method == "PATCH" or request.body is None)
 
 
 def _end_of_beginning(request: Request, version: str) -> JsonObject:

@@ -28,9 +28,18 @@ Samples = dict[tuple[str, str, int], list[float]]
 """Milliseconds by command, who, and number of extra networks."""
 
 
-def pods_for(site: Site, counts: tuple[int, ...] = COUNTS) -> dict[int, list[Pod]]:
-    """Add pods that ask for so many networks each, more than one, as nodes have."""
-    return {count: site.add_pods(f"asks{count}", 4, count) for count in counts}
+def pods_for(site: Site, kind: str, number: int) -> dict[int, list[Pod]]:
+    """Add so many pods for each number of networks: the same one again would have old events."""
+    return {count: site.add_pods(f"{kind}{count}", number, count) for count in COUNTS}
+
+
+def warmed(peers: dict[str, Peer], pods: dict[int, list[Pod]]) -> None:
+    """Let each peer attach a few pods, for what is loaded and kept with the first ones."""
+    for name, peer in peers.items():
+        for count, some in pods.items():
+            for pod in some:
+                for command in ("ADD", "DEL"):
+                    turns.one(peer.call(command, container("warm", (name, count, pod.name)), pod))
 
 
 def measured(

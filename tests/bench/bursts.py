@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from tests.bench.peers import Peer
     from tests.bench.rounds import Rounds
-    from tests.bench.site import Pod
+    from tests.bench.site import Pod, Site
 
-MANY = 1000
-"""More than there are rounds of bursts."""
+AT_ONCE = 20
+NETWORKS_OF_EACH = 3
 _SAMPLE_SECONDS = 0.1
 
 Bursts = dict[tuple[str, str], list["Burst"]]
@@ -50,21 +50,23 @@ class Burst:
     """Seconds since the beginning, and MiB."""
 
 
-def measured(peers: dict[str, Peer], pods: list[Pod], *, at_once: int, rounds: Rounds) -> Bursts:
-    """Return bursts of ADD and DEL by each peer, in turn."""
+def measured(site: Site, peers: dict[str, Peer], *, size: int, rounds: Rounds) -> Bursts:
+    """Return bursts of ADD and DEL by each peer, in turn, for pods that are new in each round."""
     bursts: Bursts = {(command, name): [] for command in ("ADD", "DEL") for name in peers}
     chance = random.Random(2)
     names = list(peers)
     for number in rounds.numbers():
+        pods = site.add_pods(f"burst{number}", size, NETWORKS_OF_EACH)
         chance.shuffle(names)
         for name in names:
             for command in ("ADD", "DEL"):
-                bursts[command, name].append(burst(peers[name], pods, command, number, at_once))
+                bursts[command, name].append(burst(peers[name], pods, command, number))
+        site.remove_pods(pods)
     return bursts
 
 
-def burst(peer: Peer, pods: Sequence[Pod], command: str, number: int, at_once: int) -> Burst:
-    """Make a request for every pod, so many at a time."""
+def burst(peer: Peer, pods: Sequence[Pod], command: str, number: int) -> Burst:
+    """Make a request for every pod, ``AT_ONCE`` of them at a time."""
     api = peer.site.api
     if command == "ADD":
         api.forget_statuses(pod.name for pod in pods)
@@ -76,7 +78,7 @@ def burst(peer: Peer, pods: Sequence[Pod], command: str, number: int, at_once: i
     processes = peer.processes()
     memory, cpu = proc.memory(processes), proc.cpu(processes)
     with _watched(peer) as course:
-        done = turns.crowded(calls, at_once)
+        done = turns.crowded(calls, AT_ONCE)
         api.calm()
     failures = sum(turn.status != 0 for turn in done)
     if command == "ADD":

@@ -41,18 +41,18 @@ Samples = dict[tuple[str, str, int], Counts]
 """Counts by command, peer, and number of extra networks."""
 
 
-def measured(peers: dict[str, Peer], pods: dict[int, list[Pod]], times: int) -> Samples:
-    """Return what single requests ask of the API server, at most in so many times."""
+def measured(peers: dict[str, Peer], pods: dict[int, list[Pod]]) -> Samples:
+    """Return what requests for pods that are new ask of the API server, the most of each."""
     samples: Samples = {}
     for name, peer in peers.items():
-        slow = _slowed(peer, pods[max(pods)][0])
-        for count, asking in pods.items():
+        for count, (spare, *asking) in pods.items():
+            slow = _slowed(peer, spare)
             for command in ("ADD", "DEL"):
                 samples[command, name, count] = Counts({}, {}, waits_for_events=slow)
-            for number in range(times):
-                identity = container("counted", (name, count, number))
+            for pod in asking:
+                identity = container("counted", (name, pod.name))
                 for command in ("ADD", "DEL"):
-                    seen = _seen(peer, command, identity, asking[number % len(asking)])
+                    seen = _seen(peer, command, identity, pod)
                     samples[command, name, count] = _most(samples[command, name, count], seen)
     return samples
 
@@ -129,7 +129,7 @@ def findings(samples: Samples) -> list[Finding]:
 
 
 def _waiting(samples: Samples) -> Finding:
-    """Judge whether answers wait for events; for all pods it was asked with the same one."""
+    """Judge whether answers wait for events, for any pod."""
     ours, theirs = (
         any(counts.waits_for_events for (_, name, _), counts in samples.items() if name == peer)
         for peer in PAIR

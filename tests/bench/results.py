@@ -7,7 +7,7 @@ import platform
 import time
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.bench import (
     alone,
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from tests.kubeapi import Certificate
 
 
+_PODS = 90
+"""For each number of networks: a round of single requests has one of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How often everything is done; what is None is left out."""
@@ -49,7 +53,6 @@ class Effort:
     scale: Rounds | None
     burst: int
     """Pods in one."""
-    at_once: int = 20
 
 
 FULL = Effort(
@@ -158,29 +161,41 @@ def _of_one_site(
     """Measure what a node of ordinary size shows."""
     with site(certificate) as here:
         here.add_definitions(3)
-        pods = attaching.pods_for(here)
         say("starts")
         started = starts.measured(here, installation, effort.starts)
         with peers.pair(here, installation) as both:
-            say("single requests")
-            single = attaching.measured(here, both, pods, effort.single)
-            here.api.calm()
-            idle = memory.of(both)
-            say("requests to the API server")
-            counted = counts.measured(both, pods, effort.counted)
-            say("stages")
-            staged = _staged(effort, {"daemon": both}, here, pods)
-            many = here.add_pods("burst", effort.burst, 3)
-            say("bursts")
-            crowds = bursts.measured(both, many, at_once=effort.at_once, rounds=effort.bursts)
-            say("latency against concurrency")
-            course = sweep.measured(both, here.add_pods("sweep", 128, 1)) if effort.scale else {}
+            through_daemons = _through_daemons(here, both, effort, say)
         say("without a daemon")
         apart = alone.deployed(here, installation)
+        pods = attaching.pods_for(here, "alone", _PODS)
         single_handed = alone.measured(apart, pods, effort.alone)
         of_cluster = {name: peer for (name, cluster), peer in apart.items() if cluster}
-        staged |= _staged(effort, {"alone": of_cluster}, here, pods)
-    return Results(effort, single, started, single_handed, counted, idle, crowds, staged, course)
+        through_daemons["stages"] |= _staged(effort, {"alone": of_cluster}, here, pods)
+    return Results(effort=effort, starts=started, alone=single_handed, **through_daemons)
+
+
+def _through_daemons(
+    here: Site, both: dict[str, peers.Peer], effort: Effort, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Measure what has to do with the daemons; return it by its name in :class:`Results`."""
+    attaching.warmed(both, attaching.pods_for(here, "few", 4))
+    here.api.calm()
+    found: dict[str, Any] = {"idle": memory.of(both)}
+    pods = attaching.pods_for(here, "many", _PODS)
+    fresh = attaching.pods_for(here, "counted", effort.counted + 1)
+    here.api.calm()
+    say("single requests")
+    found["single"] = attaching.measured(here, both, pods, effort.single)
+    here.api.calm()
+    say("requests to the API server")
+    found["counts"] = counts.measured(both, fresh)
+    say("stages")
+    found["stages"] = _staged(effort, {"daemon": both}, here, pods)
+    say("bursts")
+    found["bursts"] = bursts.measured(here, both, size=effort.burst, rounds=effort.bursts)
+    say("latency against concurrency")
+    found["sweep"] = sweep.measured(here, both) if effort.scale else {}
+    return found
 
 
 def _staged(

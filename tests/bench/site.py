@@ -89,6 +89,11 @@ class Site:
             )
         return pods
 
+    def remove_pods(self, pods: Sequence[Pod]) -> None:
+        """Remove pods."""
+        for pod in pods:
+            self.api.delete(f"/api/v1/namespaces/default/pods/{pod.name}")
+
     def call(
         self,
         program: Path,
