@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tests.bench import peers, turns
 from tests.bench.peers import OURS, PAIR, THEIRS
-from tests.bench.site import Pod, container
+from tests.bench.site import Pod, container, extra
 from tests.bench.spread import estimate, ratio
 from tests.bench.verdicts import Finding
 
@@ -35,7 +35,7 @@ class Case:
     def title(self) -> str:
         if not self.cluster:
             return "no API server"
-        return f"API server, {self.networks} extra networks"
+        return f"API server, {extra(self.networks)}"
 
 
 CASES = (Case(False, 0, 4.0), Case(True, 0, 6.0), Case(True, 3, 6.0))

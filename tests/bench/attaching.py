@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.bench import turns
 from tests.bench.peers import PAIR
-from tests.bench.site import container
+from tests.bench.site import container, extra
 from tests.bench.spread import ratio_without, without
 from tests.bench.verdicts import Finding
 
@@ -76,7 +76,7 @@ def findings(samples: Samples) -> list[Finding]:
             found.append(
                 Finding(
                     topic=f"{command} through the daemon, without the delegates' own time",
-                    what=f"{command}, {count} extra networks",
+                    what=f"{command}, {extra(count)}",
                     unit="ms",
                     ours=without(ours, bare, count + 1),
                     theirs=without(theirs, bare, count + 1),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.bench import turns
 from tests.bench.peers import PAIR
-from tests.bench.site import container
+from tests.bench.site import container, extra
 from tests.bench.verdicts import counted
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def rows(samples: Samples) -> list[tuple[str, ...]]:
     """Return the cells of a table: of all requests, and in brackets of those before the answer."""
     return [
         (
-            f"{command}, {count} extra networks",
+            f"{command}, {extra(count)}",
             name,
             *(f"{counts.all[kind]} ({counts.before[kind]})" for kind in KINDS),
             f"{counts.total}",
@@ -110,7 +110,7 @@ def findings(samples: Samples) -> list[Finding]:
     found = []
     for count in sorted({key[2] for key in samples}):
         ours, theirs = (samples["ADD", name, count] for name in PAIR)
-        pod = f"ADD, {count} extra networks"
+        pod = f"ADD, {extra(count)}"
         for kind, title, most in (
             ("read", "reads", 0),
             ("status", "status writes", 1),

@@ -52,9 +52,12 @@ def _compared(what: str, ours: list[float], theirs: list[float]) -> Finding:
 
 
 def _grown(bursts: Bursts) -> Finding:
-    """Tell by how much it has grown over the first burst, and at most over any."""
+    """Tell by how much it has grown at most, at any moment of a burst."""
     ours, theirs = (
-        [burst.memory_after - burst.memory_before for burst in bursts["ADD", name]]
+        [
+            max(held for _, held in burst.course) - burst.memory_before
+            for burst in bursts["ADD", name]
+        ]
         for name in (OURS, THEIRS)
     )
     grown = estimate(max, ours)

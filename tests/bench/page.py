@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.bench import counts, stages, table, verdicts
 from tests.bench.peers import OURS, THEIRS
+from tests.bench.site import extra
 from tests.bench.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ def short(found: Sequence[Finding]) -> str:
 def differing(found: Sequence[Finding], *, worse: bool) -> list[str]:
     """Return the ratios that are surely above 1, or surely below, the most remarkable first."""
     ratios = [
-        finding for finding in found if finding.is_ratio and finding.judged.count >= verdicts.FEW
+        finding
+        for finding in found
+        if finding.is_ratio and finding.judged.count >= verdicts.FEW and finding.against != "itself"
     ]
     if worse:
         chosen = [finding for finding in ratios if finding.judged.low > 1]
@@ -121,10 +124,12 @@ def _tables(found: Sequence[Finding], part: str) -> str:
 def _stages(results: Results) -> str:
     rows = []
     for kind, title in (("daemon", ""), ("alone", ", no daemon")):
-        for (name, count), bar in sorted(results.bars(kind).items(), key=lambda bar: bar[0][1]):
+        for (name, count), bar in sorted(
+            stages.bars(results.stages[kind]).items(), key=lambda bar: bar[0][1]
+        ):
             samples = len(results.stages[kind][name, count])
-            cells = [f"{stage:.1f}" for stage in (*bar, sum(bar))]
-            rows.append((f"{name}{title}, {count} extra networks", *cells, str(samples)))
+            cells = [f"{stage:.1f}".replace("-0.0", "0.0") for stage in (*bar, sum(bar))]
+            rows.append((f"{name}{title}, {extra(count)}", *cells, str(samples)))
     return table.markdown(("ms", *stages.STAGES, "whole", "samples"), rows)
 
 
@@ -132,7 +137,7 @@ def _stage_sentences(results: Results) -> list[str]:
     """Say in which stages ours takes longer, and in which it takes less."""
     said = []
     for kind, title in (("daemon", "through the daemon"), ("alone", "without a daemon")):
-        bars = results.bars(kind)
+        bars = stages.bars(results.stages[kind])
         for count in sorted({key[1] for key in bars}):
             more = [
                 (one - other, stage)
@@ -140,7 +145,7 @@ def _stage_sentences(results: Results) -> list[str]:
                     bars[OURS, count], bars[THEIRS, count], stages.STAGES, strict=True
                 )
             ]
-            said.append(f"{count} extra networks, {title}: {compared(more)}")
+            said.append(f"{extra(count)}, {title}: {compared(more)}")
     return said
 
 

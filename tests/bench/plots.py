@@ -90,7 +90,7 @@ def _stages(results: Results) -> Any:
     figure, plots = _figure(2, 3.0)
     titles = {"daemon": "through the daemon", "alone": "without a daemon"}
     for plot, (kind, title) in zip(plots, titles.items(), strict=True):
-        bars = results.bars(kind)
+        bars = stages.bars(results.stages[kind])
         order = sorted(bars, key=lambda key: (-key[1], key[0] == OURS))
         left = [0.0] * len(order)
         for place, stage in enumerate(stages.STAGES):

@@ -6,7 +6,6 @@ import os
 import platform
 import time
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from tests.bench import (
@@ -20,24 +19,27 @@ from tests.bench import (
     stages,
     starts,
     sweep,
+    turns,
 )
-from tests.bench.peers import PAIR
 from tests.bench.proc import Machine
 from tests.bench.rounds import Rounds
-from tests.bench.site import site
+from tests.bench.site import container, site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from tests.bench.site import Pod, Site
-    from tests.bench.stages import Bars
+    from tests.bench.stubs import Stub
+    from tests.bench.turns import Call
     from tests.bench.verdicts import Finding
     from tests.kubeapi import Certificate
 
 
 _PODS = 90
 """For each number of networks: a round of single requests has one of its own."""
+_STAGED = (0, 3)
+"""Numbers of networks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +122,6 @@ class Results:
             found += scale.findings(self.scale)
         return [*found, *starts.findings(self.starts), *alone.findings(self.alone)]
 
-    def bars(self, kind: str) -> Bars:
-        """Return the stages of one ADD, through the daemons or by the ``alone``."""
-        case = alone.CASES[-1]
-        if kind == "daemon":
-            starting = {name: median(self.starts[starts.asked(name)]) for name in PAIR}
-        else:
-            starting = {name: median(self.alone["VERSION", name, case]) for name in PAIR}
-        return stages.bars(self.stages[kind], starting)
-
 
 def measured(
     certificate: Certificate, directory: Path, effort: Effort, say: Callable[[str], None]
@@ -165,12 +158,22 @@ def _of_one_site(
         started = starts.measured(here, installation, effort.starts)
         with peers.pair(here, installation) as both:
             through_daemons = _through_daemons(here, both, effort, say)
+            if effort.staged:
+                say("stages")
+                through_daemons["stages"]["daemon"] = _staged(
+                    here, both, installation, effort.staged
+                )
         say("without a daemon")
         apart = alone.deployed(here, installation)
         pods = attaching.pods_for(here, "alone", _PODS)
         single_handed = alone.measured(apart, pods, effort.alone)
         of_cluster = {name: peer for (name, cluster), peer in apart.items() if cluster}
-        through_daemons["stages"] |= _staged(effort, {"alone": of_cluster}, here, pods)
+        if effort.staged:
+            some = {count: pods[count] for count in _STAGED}
+            versions = {name: _version(peer, some[0][0]) for name, peer in of_cluster.items()}
+            through_daemons["stages"]["alone"] = stages.measured(
+                here, of_cluster, some, versions, effort.staged
+            )
     return Results(effort=effort, starts=started, alone=single_handed, **through_daemons)
 
 
@@ -180,7 +183,7 @@ def _through_daemons(
     """Measure what has to do with the daemons; return it by its name in :class:`Results`."""
     attaching.warmed(both, attaching.pods_for(here, "few", 4))
     here.api.calm()
-    found: dict[str, Any] = {"idle": memory.of(both)}
+    found: dict[str, Any] = {"idle": memory.of(both), "stages": {}}
     pods = attaching.pods_for(here, "many", _PODS)
     fresh = attaching.pods_for(here, "counted", effort.counted + 1)
     here.api.calm()
@@ -189,8 +192,6 @@ def _through_daemons(
     here.api.calm()
     say("requests to the API server")
     found["counts"] = counts.measured(both, fresh)
-    say("stages")
-    found["stages"] = _staged(effort, {"daemon": both}, here, pods)
     say("bursts")
     found["bursts"] = bursts.measured(here, both, size=effort.burst, rounds=effort.bursts)
     say("latency against concurrency")
@@ -199,18 +200,35 @@ def _through_daemons(
 
 
 def _staged(
-    effort: Effort,
-    groups: dict[str, dict[str, peers.Peer]],
-    here: Site,
-    pods: dict[int, list[Pod]],
-) -> dict[str, stages.Samples]:
-    """Return timelines for pods without and with all networks."""
-    if not effort.staged:
-        return {}
-    some = {count: pods[count] for count in (0, 3)}
-    return {
-        kind: stages.measured(here, group, some, effort.staged) for kind, group in groups.items()
-    }
+    here: Site, both: dict[str, peers.Peer], installation: peers.Installation, rounds: Rounds
+) -> stages.Samples:
+    """Return timelines through the daemons; a start ends when a stub of them is asked."""
+    pods = attaching.pods_for(here, "staged", _PODS)
+    here.api.calm()
+    with starts.shims(here, installation) as shims:
+        stubs = {name: _asking(call, stub) for name, (call, stub) in shims.items()}
+        some = {count: pods[count] for count in _STAGED}
+        return stages.measured(here, both, some, stubs, rounds)
+
+
+def _asking(call: Call, stub: Stub) -> Callable[[], stages.Timeline]:
+    """Return what runs a shim until its request has come."""
+
+    def run() -> stages.Timeline:
+        turn = turns.one(call)
+        return stages.Timeline(turn.began, stub.moments[-1], [], [])
+
+    return run
+
+
+def _version(peer: peers.Peer, pod: Pod) -> Callable[[], stages.Timeline]:
+    """Return what runs a plugin that has nothing to do."""
+
+    def run() -> stages.Timeline:
+        turn = turns.one(peer.call("VERSION", container("version", (peer.name,)), pod))
+        return stages.Timeline(turn.began, turn.ended, [], [])
+
+    return run
 
 
 def _processor() -> str:

@@ -143,6 +143,11 @@ def site(certificate: Certificate) -> Iterator[Site]:
         yield made
 
 
+def extra(count: int) -> str:
+    """Say how many networks a pod asks for besides the primary one."""
+    return f"{count} extra network{'' if count == 1 else 's'}"
+
+
 def container(kind: str, numbers: Sequence[object]) -> str:
     """Return an ID for a container."""
     return "-".join([kind, *map(str, numbers)])

@@ -17,7 +17,7 @@ from tests.bench import turns
 from tests.bench.site import container
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tests.bench.peers import Peer
     from tests.bench.rounds import Rounds
@@ -66,6 +66,9 @@ class Edges:
         )
 
 
+STARTING = -1
+"""In place of a number of networks: until anybody has been asked anything."""
+
 Samples = dict[tuple[str, int], list[Timeline]]
 """By peer and number of extra networks; the delegate alone has an empty name."""
 
@@ -74,19 +77,25 @@ Bars = dict[tuple[str, int], tuple[float, ...]]
 
 
 def measured(
-    site: Site, peers: Mapping[str, Peer], pods: dict[int, list[Pod]], rounds: Rounds
+    site: Site,
+    peers: Mapping[str, Peer],
+    pods: dict[int, list[Pod]],
+    starts: Mapping[str, Callable[[], Timeline]],
+    rounds: Rounds,
 ) -> Samples:
-    """Return timelines of ADDs."""
+    """Return timelines of ADDs, and of starts."""
     samples: Samples = {("", 0): []}
-    samples |= {(name, count): [] for name in peers for count in pods}
+    samples |= {(name, count): [] for name in peers for count in (STARTING, *pods)}
     chance = random.Random(7)
     order = list(samples)
     site.stamps.touch()
     for number in rounds.numbers():
         chance.shuffle(order)
         for name, count in order:
-            peer = peers.get(name)
-            line = _seen(site, peer, pods[count][number % len(pods[count])], number)
+            if count == STARTING:
+                line = starts[name]()
+            else:
+                line = _seen(site, peers.get(name), pods[count][number % len(pods[count])], number)
             if number >= 0:
                 samples[name, count].append(line)
     site.stamps.unlink()
@@ -155,14 +164,16 @@ def _span(requests: Sequence[tuple[float, float]]) -> float:
     return max(ended for _, ended in requests) - min(began for began, _ in requests)
 
 
-def bars(samples: Samples, starting: Mapping[str, float]) -> Bars:
-    """Return milliseconds of each stage, by peer and number of extra networks.
-
-    ``starting`` has for each peer the milliseconds before anybody has been asked anything.
-    """
+def bars(samples: Samples) -> Bars:
+    """Return the stages of ADDs."""
     edges = Edges.of(samples["", 0])
-    return {
-        (name, count): typical(lines, edges, starting[name] / 1000)
+    starting = {
+        name: median(line.total for line in lines)
         for (name, count), lines in samples.items()
-        if name
+        if count == STARTING
+    }
+    return {
+        (name, count): typical(lines, edges, starting[name])
+        for (name, count), lines in samples.items()
+        if name and count != STARTING
     }

@@ -32,31 +32,22 @@ _DISTRIBUTION = Path("/usr/bin/python3")
 SHIM_LIMIT = 1.3
 
 Samples = dict[str, list[float]]
-"""Milliseconds from start to exit; of shims also, by their name in ``asked``, to the request."""
-
-
-def asked(name: str) -> str:
-    """Return the name of the samples of when a peer's request has come."""
-    return f"{name}: asked"
+"""Milliseconds from start to exit."""
 
 
 def measured(site: Site, installation: Installation, rounds: Rounds) -> Samples:
     """Return how long starts take."""
     samples: Samples = defaultdict(list)
     chance = random.Random(3)
-    with _shims(site, installation) as shims:
-        calls = {name: call for name, (call, _) in shims.items()} | _interpreters(installation)
+    with shims(site, installation) as both:
+        calls = {name: call for name, (call, _) in both.items()} | _interpreters(installation)
         names = list(calls)
         for number in rounds.numbers():
             chance.shuffle(names)
             for name in names:
                 turn = turns.one(calls[name])
-                if number < 0:
-                    continue
-                samples[name].append(turn.milliseconds)
-                if name in shims:
-                    arrived = shims[name][1].moments[-1]
-                    samples[asked(name)].append((arrived - turn.began) * 1000)
+                if number >= 0:
+                    samples[name].append(turn.milliseconds)
     return samples
 
 
@@ -72,7 +63,7 @@ def _interpreters(installation: Installation) -> dict[str, Call]:
 
 
 @contextmanager
-def _shims(site: Site, installation: Installation) -> Iterator[dict[str, tuple[Call, Stub]]]:
+def shims(site: Site, installation: Installation) -> Iterator[dict[str, tuple[Call, Stub]]]:
     """Have both shims, each with a daemon that does nothing."""
     ours, theirs = site.sockets / "stub-o", site.sockets / "stub-t"
     program = installation.launcher(site, f"{OURS}-stub", ours)

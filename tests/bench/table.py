@@ -50,7 +50,7 @@ def row(finding: Finding) -> tuple[str, ...]:
         ratio(finding.judged) if finding.is_ratio else "",
         limit if finding.is_ratio or not limit else f"{limit} {finding.unit}".strip(),
         finding.verdict.value,
-        str(finding.judged.count),
+        "counted" if finding.exact else str(finding.judged.count),
     )
 
 

@@ -47,6 +47,11 @@ def test_a_typical_one_is_of_the_middle_and_adds_up() -> None:
 
 
 def test_bars_are_those_of_the_peers() -> None:
-    bars = stages.bars({("", 0): [BARE], ("one", 0): [LINE]}, {"one": 5.0})
+    start = Timeline(1.0, 1.005, [], [])
+    samples = {("", 0): [BARE], ("one", 0): [LINE], ("one", stages.STARTING): [start]}
+
+    bars = stages.bars(samples)
+
+    assert bars["one", 0][0] == pytest.approx(5)
     assert sum(bars["one", 0]) == pytest.approx(40)
     assert list(bars) == [("one", 0)]

@@ -39,7 +39,7 @@ def test_a_row_has_figures_with_intervals_limit_verdict_and_samples() -> None:
 
 
 def test_a_count_has_neither_interval_nor_ratio() -> None:
-    assert table.row(COUNT) == ("reads", "0", "1", "", "<= 0", "met", "1")
+    assert table.row(COUNT) == ("reads", "0", "1", "", "<= 0", "met", "counted")
 
 
 def test_markdown_has_a_line_for_each_row() -> None:
