@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.bench import results, table
 from tests.kubeapi import Certificate
+from tests.nodes import is_own
 
 _KEPT = Path(".cache/bench.pickle")
 """The last whole run, for ``--page``."""
@@ -22,6 +23,8 @@ def main() -> None:
     kinds.add_argument("--quick", action="store_true", help="in a minute, and write nothing")
     kinds.add_argument("--page", action="store_true", help="write the page of the last run anew")
     asked = parser.parse_args()
+    if not is_own():
+        parser.error("this changes the node it runs on: use make bench")
     measured = pickle.loads(_KEPT.read_bytes()) if asked.page else _measured(quick=asked.quick)
     found = measured.findings()
     print(table.plain(found), table.summary(found), sep="\n\n")

@@ -25,6 +25,8 @@ OURS = "multus-py"
 THEIRS = "Multus"
 PAIR = (OURS, THEIRS)
 _PATIENCE = 60.0
+_CARRIER_STAYS = {"carrierIdle": 3600}
+"""It counts, so it is not to end in the middle; it would after ten minutes without work."""
 _CREDENTIALS = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _POD_ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
 
@@ -111,7 +113,7 @@ def ours(site: Site, installation: Installation, **more: Any) -> Iterator[Peer]:
     """Have our daemon, with more settings than Multus's has."""
     place = _Place.made(site, OURS)
     port = free_port()
-    settings = {**place.settings(), "healthPort": port, **more}
+    settings = {**place.settings(), "healthPort": port, **_CARRIER_STAYS, **more}
     program = installation.launcher(site, OURS, place.sockets)
     config = place.write("daemon.json", settings)
     command = installation.command(
