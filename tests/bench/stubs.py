@@ -82,3 +82,4 @@ def answering(path: Path, kind: type[socketserver.BaseRequestHandler]) -> Iterat
         threading.Thread(target=stub.serve_forever, args=(0.02,), daemon=True).start()
         yield stub
         stub.shutdown()
+    path.unlink()
