@@ -165,7 +165,8 @@ _TELLING = 0.1
 def _where(surroundings: Surroundings) -> str:
     return (
         f"{surroundings.cores} cores ({surroundings.processor}), Linux {surroundings.kernel}, "
-        f"{surroundings.minutes:.0f} minutes; the host took away {surroundings.stolen:.1%} of the "
+        f"{surroundings.minutes:.0f} minutes;\n"
+        f"the host took away {surroundings.stolen:.1%} of the "
         f"CPUs' time (steal); load {surroundings.load[0]:.1f} before and "
         f"{surroundings.load[1]:.1f} after"
     )

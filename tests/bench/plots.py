@@ -29,6 +29,8 @@ _SETTINGS = {
 }
 _WIDTH = 7.5
 _BAR = 0.38
+_AIR = 1.15
+"""Room above the highest value."""
 
 
 def write(results: Results, directory: Path) -> None:
@@ -81,7 +83,7 @@ def _requests(results: Results) -> Any:
         plot.set_xticks(range(len(attaching.COUNTS)), attaching.COUNTS)
         plot.set(title=command, xlabel="extra networks")
     plots[0].set_ylabel("ms without the delegates")
-    plots[0].legend()
+    figure.legend(*plots[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
@@ -128,9 +130,9 @@ def _memory(results: Results) -> Any:
         course = results.bursts["ADD", name][0].course
         seconds, held = zip(*course, strict=True)
         plot.plot(seconds, held, color=_COLOURS[name], label=name)
-    plot.set_ylim(bottom=0)
+    plot.set_ylim(0, _AIR * max(max(line.get_ydata()) for line in plot.lines))
     plot.set(xlabel="s since the beginning of the burst, events included", ylabel="MiB")
-    plot.legend()
+    plot.legend(loc="lower right")
     return figure
 
 
@@ -144,7 +146,7 @@ def _definitions(results: Results) -> Any:
         plots[1].plot(numbers, held, "o-", color=_COLOURS[name], label=name)
     for plot, what in zip(plots, ("ms of an ADD, 1 network", "MiB held"), strict=True):
         plot.set_xscale("log")
-        plot.set_ylim(bottom=0)
+        plot.set_ylim(0, _AIR * max(max(line.get_ydata()) for line in plot.lines))
         plot.set(xlabel="definitions", ylabel=what)
-    plots[0].legend()
+    plots[0].legend(loc="lower left")
     return figure

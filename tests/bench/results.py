@@ -137,7 +137,7 @@ def measured(
     results.surroundings = Surroundings(
         cores=os.cpu_count() or 0,
         processor=_processor(),
-        kernel=platform.release(),
+        kernel=platform.release().partition("-")[0],
         minutes=(time.monotonic() - began) / 60,
         stolen=Machine.now().stolen_since(before),
         load=(load, os.getloadavg()[0]),
