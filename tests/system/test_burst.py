@@ -66,7 +66,7 @@ def test_a_burst_of_pods_takes_no_memory_of_the_daemon(
     pods = some_pods(kubeapi, PODS)
     ledger = Ledger(runtime.books)
     with (
-        memory_cgroup(128) as cgroup,
+        memory_cgroup(120) as cgroup,
         daemon_on(
             tmp_path,
             kubeconfig=kubeapi.kubeconfig(tmp_path),

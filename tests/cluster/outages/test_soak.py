@@ -9,11 +9,8 @@ from tests.cluster import soak
 if TYPE_CHECKING:
     from tests.cluster.cluster import Cluster
 
-GROWTH = 1.15
-"""Of the daemon's memory, which is flat but for what an allocator keeps."""
-
 
 def test_disorder_leaves_nothing_behind_and_the_daemon_does_not_grow(stormy: Cluster) -> None:
     soaked = soak.soaked(stormy, seconds=180, seed=1)
     print(soaked.table())
-    assert soaked.growth() <= GROWTH
+    assert soaked.growth() <= soak.GROWTH
