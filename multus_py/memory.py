@@ -30,7 +30,7 @@ if sys.implementation.name != "micropython":
             return b"".join(self._parts)
 
     def give_back() -> None:
-        """Free what :meth:`Buffer.content` has ever returned, where nobody else does."""
+        """Free the memory of all buffers, where nobody else does."""
 
 else:
     from multus_py.micro import heap

@@ -8,7 +8,7 @@ Like the shim it imports only what is compiled into the interpreter, and runs on
 import _socket
 import posix
 
-from multus_py import child, view, wire
+from multus_py import child, variables, view, wire
 
 _HELPER_LIMIT = 64 * 1024
 _VARIABLES_LIMIT = 128 * 1024
@@ -16,6 +16,7 @@ _VARIABLES_LIMIT = 128 * 1024
 _E2BIG = 7
 _TYPE, _REGULAR, _WRITABLE_BY_OTHERS = 0o170000, 0o100000, 0o022
 
+_OF_REQUEST = b"CNI_"
 _RUNNING_FOR = b"MULTUS_PY_RUNNING_FOR"
 """See :mod:`multus_py.core.mishaps`."""
 
@@ -61,7 +62,7 @@ class Orders:
             connection,
             [path],
             fields[2],
-            variables=bytes(fields[4]),
+            told=bytes(fields[4]),
             seconds=wire.seconds(fields[0]),
             limit=wire.number(fields[1]),
         )
@@ -74,16 +75,16 @@ class Orders:
         *,
         seconds: float,
         limit: int,
-        variables: bytes = b"",
+        told: bytes = b"",
     ) -> tuple[bytes, ...]:
         self.have_acted = True
-        if len(variables) > _VARIABLES_LIMIT:
+        if len(told) > _VARIABLES_LIMIT:
             return wire.FAILED, b"cannot execute %s: %s" % (
                 command[0],
                 posix.strerror(_E2BIG).encode(),
             )
         try:
-            started = child.Child(command, _environment(variables))
+            started = child.Child(command, _environment(told))
         except OSError as error:
             reason = posix.strerror(error.errno or 0).encode()
             return wire.FAILED, b"cannot execute %s: %s" % (command[0], reason)
@@ -115,16 +116,20 @@ class Orders:
 
 def is_of_request(name: bytes) -> bool:
     """Tell whether a variable of the environment belongs to a request, and to nothing else."""
-    return name.startswith(b"CNI_") or name == _RUNNING_FOR
+    return name.startswith(_OF_REQUEST) or name == _RUNNING_FOR
 
 
-def _environment(variables: bytes) -> dict[bytes, bytes]:
+def variables_of_request() -> list[bytes]:
+    """Return the variables of this process that are a request, as ``NAME=VALUE``."""
+    return variables.beginning_with(_OF_REQUEST) + variables.beginning_with(_RUNNING_FOR + b"=")
+
+
+def _environment(told: bytes) -> dict[bytes, bytes]:
     """Return this process's environment with another request's variables, and no others."""
-    environment = {
-        name: value for name, value in posix.environ.items() if not name.startswith(b"CNI_")
-    }
-    for variable in variables.split(b"\0"):
+    own = {}
+    for variable in told.split(b"\0"):
         name, _, value = variable.partition(b"=")
         if is_of_request(name):
-            environment[name] = value
-    return environment
+            own[name] = value
+    replaced = [name + b"=" for name in own if not name.startswith(_OF_REQUEST)]
+    return variables.passed_on(own, but=[_OF_REQUEST] + replaced)

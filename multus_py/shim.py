@@ -14,8 +14,8 @@ import posix
 import sys
 import time
 
-from multus_py import child, memory, wire
-from multus_py.orders import Orders, is_of_request
+from multus_py import child, memory, variables, wire
+from multus_py.orders import Orders, variables_of_request
 
 REQUEST_SECONDS = 600.0
 """How long a daemon may be silent after it has accepted; runtimes lose patience earlier."""
@@ -43,6 +43,15 @@ Next: the runtime tries again; what was begun is recorded and will be released"
 """
 
 
+_FAILED = b"""{
+    "cniVersion": "1.0.0",
+    "code": 11,
+    "msg": "multus-py cannot be started on this node; standard error says why. \
+Next: multus-py install, or its DaemonSet's next pod, repairs the installation"
+}
+"""
+
+
 class Shim:
     """This process, with what its launcher says about the installation."""
 
@@ -62,7 +71,7 @@ class Shim:
         self._socket = socket
         self._python = python
         self._patience = patience
-        self._path = posix.environ.get(b"CNI_PATH", b"")
+        self._path = variables.value(b"CNI_PATH")
         self._stdin: bytes | None = None
         self._orders = Orders(
             directories=self._path.split(b":") + [name.encode() for name in directories],
@@ -72,7 +81,7 @@ class Shim:
 
     def answer(self) -> int:
         """Answer the request in environment and standard input; return the exit code."""
-        if len(sys.argv) > 1 or not posix.environ.get(b"CNI_COMMAND"):
+        if len(sys.argv) > 1 or not variables.value(b"CNI_COMMAND"):
             return self._become_plugin()
         for _ in range(2):  # a daemon that ends before it has begun is waited for once more
             connection = self._accepted()
@@ -96,8 +105,8 @@ class Shim:
         deadline = time.monotonic() + self._patience
         while (left := deadline - time.monotonic()) > 0:
             connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-            connection.settimeout(left)
             try:
+                connection.settimeout(left)
                 connection.connect(self._socket)
                 self._ask(connection)
             except (wire.LostError, OSError) as error:
@@ -114,10 +123,8 @@ class Shim:
         """Hand over the request. Returns once the daemon has accepted it."""
         if self._stdin is None:
             self._stdin = _read_all(0, _STDIN_LIMIT)
-        asked = [
-            name + b"=" + value for name, value in posix.environ.items() if is_of_request(name)
-        ]
-        wire.send(connection, wire.REQUEST, b"%d" % wire.LEVEL, self._stdin, b"\0".join(asked))
+        asked = b"\0".join(variables_of_request())
+        wire.send(connection, wire.REQUEST, b"%d" % wire.LEVEL, self._stdin, asked)
         kind, _ = wire.receive(connection)
         if kind != wire.ACCEPTED:
             raise wire.GarbledError("the request was not accepted")
@@ -170,8 +177,8 @@ class Shim:
             posix.lseek(content, 0, 0)
             posix.dup2(content, 0)
         directory = self._socket.rpartition("/")[0]
-        environment = dict(posix.environ)
-        environment[_SOCKET_DIRECTORY] = directory.encode()
+        told = {_SOCKET_DIRECTORY: directory.encode()}
+        environment = variables.passed_on(told, but=[_SOCKET_DIRECTORY + b"="])
         command = list(self._python) + ["-m", "multus_py"] + sys.argv[1:]
         posix.execve(command[0], command, environment)
         return 1
@@ -211,6 +218,7 @@ def _prepare() -> None:
         except OSError:  # or the next thing to be opened would be taken for it
             posix.open("/dev/null", posix.O_RDWR if stream == _STDERR else posix.O_RDONLY)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGXFSZ, _signal.SIG_IGN)  # a full file is an error, not an end
     for number in (_signal.SIGTERM, _signal.SIGINT):
         _signal.signal(number, _end)
 
@@ -230,12 +238,18 @@ def main(
     patience: float,
 ) -> None:
     """Be the shim that a launcher describes, and end."""
-    _prepare()
-    shim = Shim(
-        socket=socket,
-        directories=directories,
-        launcher=launcher,
-        python=python,
-        patience=patience,
-    )
-    posix._exit(shim.answer())  # noqa: SLF001 - nothing is left to be done at exit
+    status = 1
+    try:
+        _prepare()
+        shim = Shim(
+            socket=socket,
+            directories=directories,
+            launcher=launcher,
+            python=python,
+            patience=patience,
+        )
+        status = shim.answer()
+    except Exception as error:  # noqa: BLE001 - a runtime gets an error that it can read
+        child.write_all(1, _FAILED)
+        child.write_all(2, f"multus-py: {error!r}, {python[0]}\n".encode())
+    posix._exit(status)  # noqa: SLF001 - nothing is left to be done at exit

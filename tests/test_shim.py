@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -103,7 +106,52 @@ def test_a_runtime_that_ignores_its_children_still_hears_how_plugins_end(
     talk.answer()
 
 
+def many() -> dict[str, str]:
+    """Return the variables of a runtime that runs in a pod, among many Services."""
+    return {f"SERVICE_{number}_PORT_443_TCP_ADDR": "10.96.100.100" for number in range(5000)}
+
+
+def test_thousands_of_variables_are_passed_on_and_no_burden(
+    shim: Installation, daemon: Scripted
+) -> None:
+    plugin = shim.plugin("env | grep -c ^SERVICE_; echo $CNI_IFNAME")
+    call = shim.start(environment={"CNI_COMMAND": "ADD", "CNI_PATH": str(shim.bin_dir), **many()})
+    talk = daemon.accepted()
+    assert set(talk.variables) == {b"CNI_COMMAND", b"CNI_PATH"}
+    for _ in range(3):
+        assert talk.run(plugin, CNI_IFNAME="net1").stdout == b"5000\nnet1\n"
+    talk.answer(b"{}")
+    assert call.ended() == (0, b"{}", b"")
+
+
 # -- no daemon
+
+
+def test_the_plugin_alone_gets_thousands_of_variables_too(shim: Installation) -> None:
+    ended = shim.start(environment={"CNI_COMMAND": "ADD", **many()}).ended()
+    assert is_alone(ended.status, ended.stdout)
+
+
+def test_an_interpreter_that_is_not_there_is_an_error_that_can_be_read(shim: Installation) -> None:
+    shim.write()
+    missing = f"{shim.directory}/gone"
+    text = shim.launcher.read_text()
+    command = f"python=('{shim.interpreter}', '-I')"
+    assert command in text
+    shim.first = ""
+    launcher = shim.directory / "broken"
+    launcher.write_text(text.replace(command, f"python=('{missing}', '-I')"))
+    launcher.chmod(0o755)
+    done = subprocess.run(
+        [launcher],
+        env={"CNI_COMMAND": "ADD"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["code"] == 11
+    assert missing.encode() in done.stderr
 
 
 def is_alone(status: int, stdout: bytes) -> bool:
@@ -399,6 +447,32 @@ def test_the_carrier_ends_when_nobody_asks_for_anything(
     talk = carrier_of(shim, daemon, stay=1)
     assert talk.ends()
     eventually(lambda: not shim.processes())
+
+
+@pytest.mark.parametrize(
+    ("script", "how"),
+    [("head -c 5000000 /dev/zero", wire.FLOOD), ("head -c 3000000 /dev/zero; sleep 9", wire.LATE)],
+)
+def test_the_carrier_keeps_nothing_of_a_plugin_that_misbehaves(
+    shim: Installation, daemon: Scripted, script: str, how: bytes
+) -> None:
+    """It lives for long, and a release that fails is tried again and again."""
+    plugin = shim.plugin(script)
+    talk = carrier_of(shim, daemon)
+    (pid,) = shim.processes()
+
+    def held() -> int:
+        for _ in range(4):
+            assert talk.run(plugin, seconds=0.5 if how == wire.LATE else 60.0).how == how
+        return resident(pid)
+
+    assert held() + 2_000 >= held()
+
+
+def resident(pid: int) -> int:
+    """Return the memory that a process holds, in kB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
 
 
 def test_a_plugin_of_the_carrier_ends_with_the_connection(

@@ -10,8 +10,8 @@ _free = libc.bare("free", "p", "v")
 _memmove = libc.bare("memmove", "ppL", "p")
 _realloc = libc.bare("realloc", "pL", "p")
 
-_lent: list[int] = []
-"""Addresses that :meth:`Buffer.content` has told."""
+_taken: set[int] = set()
+"""Addresses of memory that is in use."""
 
 
 class Buffer:
@@ -40,9 +40,12 @@ class Buffer:
     def _add(self, part: bytes) -> None:
         if self._length + len(part) > self._room:
             self._room = 2 * (self._length + len(part))
-            self._address = _realloc(self._address, self._room)
-            if not self._address:
+            address = _realloc(self._address, self._room)
+            if not address:
                 raise MemoryError
+            _taken.discard(self._address)
+            _taken.add(address)
+            self._address = address
         _memmove(self._address + self._length, part, len(part))
         self._length += len(part)
 
@@ -50,12 +53,11 @@ class Buffer:
         """Return all bytes; many of them as what they lie in, good until :func:`give_back`."""
         if not self._address:
             return self._small
-        _lent.append(self._address)
         where = uctypes.bytearray_at(self._address, self._length)
         return memoryview(where)  # type: ignore[return-value] # as good, for who hands it on
 
 
 def give_back() -> None:
-    """Free the memory behind all that :meth:`Buffer.content` has ever returned."""
-    while _lent:
-        _free(_lent.pop())
+    """Free the memory of all buffers, with what :meth:`Buffer.content` has returned."""
+    while _taken:
+        _free(_taken.pop())

@@ -3,13 +3,13 @@
 import os
 import struct
 
-import uctypes
-
 from multus_py.micro import libc, signals, spawning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from multus_py.micro import environ
 
 O_RDONLY, O_RDWR = 0, 2
 X_OK = 1
@@ -47,7 +47,6 @@ _memfd_create = libc.function("memfd_create", "pI")
 _open = libc.function("open", "pii")
 _pipe2 = libc.function("pipe2", "pi")
 _read = libc.function("read", "ipL", "l")
-_strlen = libc.bare("strlen", "P", "L")
 _waitpid = libc.function("waitpid", "ipi")
 _write = libc.function("write", "ipL", "l")
 
@@ -151,12 +150,11 @@ def waitstatus_to_exitcode(status: int) -> int:
     return -(status & 0x7F) if status & 0x7F else status >> 8
 
 
-def execve(path: str, command: "Iterable[str]", environment: dict[bytes, bytes]) -> None:
+def execve(path: str, command: "Iterable[str]", environment: "environ.Passed") -> None:
     """Become another program."""
     arguments, _kept = libc.array([libc.raw(word) for word in command])
-    variables, _kept_too = libc.array([b"=".join(pair) for pair in environment.items()])
     signals.restore()
-    _execve(_path(path), arguments, variables)
+    _execve(_path(path), arguments, environment.array)
 
 
 def _path(path: "str | bytes") -> bytes:
@@ -164,16 +162,3 @@ def _path(path: "str | bytes") -> bytes:
     if b"\0" in raw:
         raise ValueError("a path with NUL")
     return raw + b"\0"
-
-
-def _environ() -> dict[bytes, bytes]:
-    found: dict[bytes, bytes] = {}
-    place = libc.variable("environ")
-    while place and (text := libc.pointer_at(place)):
-        name, _, value = uctypes.bytes_at(text, _strlen(text)).partition(b"=")
-        found.setdefault(name, value)
-        place += libc.POINTER
-    return found
-
-
-environ = _environ()

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     Handler = Callable[[int, object], None]
 
-SIGINT, SIGTERM, SIGCHLD = 2, 15, 17
-SIG_DFL = 0
+SIGINT, SIGTERM, SIGCHLD, SIGXFSZ = 2, 15, 17, 25
+SIG_DFL, SIG_IGN = 0, 1
 SIG_BLOCK, SIG_SETMASK = 0, 2
 
 _POLLIN = 1
@@ -72,9 +72,9 @@ _ours = _Signals()
 
 
 def signal(number: int, handler: "Handler | int") -> None:
-    """Have a signal handled by a function, or as the kernel does (``SIG_DFL``)."""
+    """Have a signal handled by a function, or by the kernel (``SIG_DFL``, ``SIG_IGN``)."""
     if isinstance(handler, int):
-        _signal(number, None)
+        _signal(number, handler)
     else:
         _ours.handle_with(number, handler)
 

@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from multus_py.micro import environ
+
 DUP2 = 2
 
 _FILE_ACTIONS, _ATTRIBUTES = 80, 336
@@ -28,7 +30,7 @@ _attr_setsigmask = libc.telling_errno("posix_spawnattr_setsigmask", "pp")
 def posix_spawn(
     path: bytes,
     command: "Iterable[bytes]",
-    environment: dict[bytes, bytes],
+    environment: "environ.Passed",
     *,
     file_actions: "Iterable[tuple[int, int, int]]",
     setpgroup: int,
@@ -37,7 +39,6 @@ def posix_spawn(
 ) -> int:
     """Start a program and return its process ID; ``setsigmask`` is what ``_signal`` told."""
     arguments, _kept = libc.array(command)
-    variables, _kept_too = libc.array([b"=".join(pair) for pair in environment.items()])
     attributes = bytearray(_ATTRIBUTES)
     _attr_init(attributes)
     _attr_setpgroup(attributes, setpgroup)
@@ -47,7 +48,7 @@ def posix_spawn(
     pid = bytearray(struct.calcsize("i"))
     actions = _actions(file_actions)
     try:
-        _spawn(pid, path + b"\0", actions, attributes, arguments, variables)
+        _spawn(pid, path + b"\0", actions, attributes, arguments, environment.array)
     finally:
         _actions_destroy(actions)
     return int(struct.unpack("i", pid)[0])
