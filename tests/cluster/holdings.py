@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tests.cluster.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.cluster.node import Node
@@ -31,12 +31,36 @@ def of(node: Node) -> frozenset[str]:
     )
 
 
-def wait_for(node: Node, wanted: frozenset[str], *, patience: float = 60.0) -> None:
-    """Wait until a node holds this and no more; what is first held for pods may be missing."""
+def forgotten(node: Node) -> frozenset[str]:
+    """Return what a runtime that was killed has lost: empty namespaces that no sandbox of it has.
+
+    It makes one before it notes the sandbox that it is for, and calls no plugin before both.
+    """
+    containers = node.ctr("containers", "list", "--quiet").split()
+    known = "".join(node.ctr("containers", "info", container) for container in containers)
+    unknown = [name for name in _namespaces(node) if name not in known]
+    return frozenset(f"namespace {name}" for name in unknown if _is_empty(node, name))
+
+
+def wait_for(
+    node: Node,
+    wanted: frozenset[str],
+    *,
+    patience: float = 60.0,
+    bearing: Callable[[Node], frozenset[str]] = lambda _: frozenset(),
+) -> None:
+    """Wait until a node holds this and no more; what is first held for pods may be missing.
+
+    ``bearing`` says what else is borne.
+    """
+
+    def too_much() -> frozenset[str]:
+        return of(node) - wanted - bearing(node)
+
     until(
-        lambda: not of(node) - wanted,
+        lambda: not too_much(),
         f"{node.name} to release everything",
-        lambda: "\n".join(sorted(of(node) - wanted)),
+        lambda: "\n".join(sorted(too_much())),
         patience=patience,
     )
 
@@ -47,6 +71,11 @@ def passing(node: Node) -> Iterator[None]:
     before = of(node)
     yield
     wait_for(node, before)
+
+
+def _is_empty(node: Node, namespace: str) -> bool:
+    links = json.loads(node.run("ip", "-netns", namespace, "-json", "link"))
+    return [link["ifname"] for link in links] == ["lo"]
 
 
 def _is_bridge(link: dict[str, Any]) -> bool:

@@ -207,7 +207,7 @@ def soaked(cluster: Cluster, *, seconds: float, seed: int) -> Soak:
     soak.run(seconds / 2, spare=True)
     soak.settle()
     soak.clear()
-    holdings.wait_for(node, before, patience=_RELEASE_SECONDS)
+    holdings.wait_for(node, before, patience=_RELEASE_SECONDS, bearing=holdings.forgotten)
     return soak
 
 
