@@ -85,7 +85,8 @@ class Child:
                 graceful, until = True, min(until, time.monotonic() + _GRACE_SECONDS)
             if time.monotonic() > until:
                 return self._has_ended()
-            for descriptor, _ in poller.poll(1 if self._watch < 0 and not self._open else 50):
+            unseen = self._watch < 0 and not self._open  # its end, which has to be asked for then
+            for descriptor, _ in poller.poll(1 if unseen else 50):
                 self._move(descriptor, limits)
                 if descriptor not in self._open:
                     poller.unregister(descriptor)

@@ -8,6 +8,7 @@ what is left of it on a node that is being left, :func:`passthru_text` the plugi
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 
 from multus_py.adapters import atomic
@@ -163,6 +164,11 @@ def _first_line(interpreter: str, *options: str) -> str:
 def write(launcher: str, content: str, *, temporary: str = "") -> None:
     """Write the file, executable and complete from the first moment; see :func:`atomic.write`."""
     atomic.write(launcher, content.encode(), mode=0o755, temporary=temporary)
+
+
+def own_program() -> Program:
+    """Return what runs this, where it lies."""
+    return Program(sys.executable, package_directory())
 
 
 def package_directory() -> str:

@@ -79,15 +79,11 @@ class Orders:
     ) -> tuple[bytes, ...]:
         self.have_acted = True
         if len(told) > _VARIABLES_LIMIT:
-            return wire.FAILED, b"cannot execute %s: %s" % (
-                command[0],
-                posix.strerror(_E2BIG).encode(),
-            )
+            return _not_executed(command, _E2BIG)
         try:
             started = child.Child(command, _environment(told))
         except OSError as error:
-            reason = posix.strerror(error.errno or 0).encode()
-            return wire.FAILED, b"cannot execute %s: %s" % (command[0], reason)
+            return _not_executed(command, error.errno or 0)
         return started.reply(connection, stdin, seconds=seconds, limit=limit)
 
     def _find(self, paths: list[bytes]) -> tuple[bytes, tuple[bytes, ...]]:
@@ -122,6 +118,11 @@ def is_of_request(name: bytes) -> bool:
 def variables_of_request() -> list[bytes]:
     """Return the variables of this process that are a request, as ``NAME=VALUE``."""
     return variables.beginning_with(_OF_REQUEST) + variables.beginning_with(_RUNNING_FOR + b"=")
+
+
+def _not_executed(command: list[bytes], number: int) -> tuple[bytes, ...]:
+    reason = posix.strerror(number).encode()
+    return wire.FAILED, b"cannot execute %s: %s" % (command[0], reason)
 
 
 def _environment(told: bytes) -> dict[bytes, bytes]:

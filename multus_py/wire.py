@@ -143,7 +143,7 @@ def lend(connection: _socket.socket, descriptor: int) -> None:
     right = descriptor.to_bytes(_DESCRIPTOR, sys.byteorder)
     rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, right)
     try:
-        connection.sendmsg(_parts(LEND), [rights])
+        connection.sendmsg([packed(LEND)], [rights])
     except OSError as error:
         raise LostError(str(error)) from None
 

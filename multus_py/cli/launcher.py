@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import click
 
 from multus_py import launcher
 from multus_py.adapters import presence
-from multus_py.launcher import Program
 from multus_py.node import bundle
 
 
@@ -44,9 +42,7 @@ def command(file: str, socket_dir: str, directories: tuple[str, ...], patience: 
         path,
         launcher.text(
             path,
-            program=carried.program
-            if carried
-            else Program(sys.executable, launcher.package_directory()),
+            program=carried.program if carried else launcher.own_program(),
             socket=os.path.join(socket_dir, presence.SOCKET),
             directories=directories,
             patience=patience,

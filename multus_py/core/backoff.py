@@ -51,12 +51,11 @@ class Pause:
             self.until = max(self.until, now + at_least)
             return
         self.failures += 1
-        wait = delay(self.failures, first=self.first, last=self.last, at_least=at_least)
-        self.until = now + wait
+        self.until = now + self.after(self.failures, at_least=at_least)
 
-    def after(self, failures: int) -> float:
+    def after(self, failures: int, *, at_least: float = 0.0) -> float:
         """Return the seconds that it takes after so many failures."""
-        return delay(failures, first=self.first, last=self.last)
+        return delay(failures, first=self.first, last=self.last, at_least=at_least)
 
     def succeeded(self) -> None:
         """Note that it worked: the next failure is a first one."""

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 POINTER = struct.calcsize("P")
 
-_EINTR = 4
+EINTR, EAGAIN, ETIMEDOUT = 4, 11, 110
+CLOEXEC, NONBLOCK = 0o2000000, 0o4000
+"""Of open(2), pipe2(2), socket(2) and signalfd(2) alike."""
+POLLIN, POLLOUT = 1, 4
 
 _LIBC = ffi.open("libc.so.6")
 
@@ -41,7 +44,7 @@ def function(name: str, arguments: str, result: str = "i") -> "Callable[..., int
             if returned >= 0:
                 return returned
             number = os.errno()  # type: ignore[attr-defined] # MicroPython has it
-            if number != _EINTR:
+            if number != EINTR:
                 raise OSError(number)
 
     return call

@@ -17,11 +17,8 @@ WNOHANG = 1
 CLONE_NEWNET = 0x40000000
 POSIX_SPAWN_DUP2 = spawning.DUP2
 
-_CLOEXEC, _NONBLOCK = 0o2000000, 0o4000
-_EAGAIN = 11
 _F_GETFL, _F_SETFL = 3, 4
 _MFD_CLOEXEC = 1
-_POLLIN, _POLLOUT = 1, 4
 _PIPE_BUF = 4096
 """Bytes for which there is room in a pipe that poll(2) says has any."""
 
@@ -92,7 +89,7 @@ def access(path: "str | bytes", mode: int) -> bool:
 
 def open(path: "str | bytes", flags: int) -> int:
     """Open a file that exists. Programs that are started do not inherit the descriptor."""
-    return _open(_path(path), flags | _CLOEXEC, 0)
+    return _open(_path(path), flags | libc.CLOEXEC, 0)
 
 
 def memfd_create(name: str) -> int:
@@ -103,7 +100,7 @@ def memfd_create(name: str) -> int:
 def pipe() -> tuple[int, int]:
     """Return the ends of a pipe, for reading and for writing, which programs do not inherit."""
     ends = bytearray(struct.calcsize("ii"))
-    _pipe2(ends, _CLOEXEC)
+    _pipe2(ends, libc.CLOEXEC)
     reader, writer = struct.unpack("ii", ends)
     return reader, writer
 
@@ -116,7 +113,7 @@ def chdir(path: str) -> None:
 def set_blocking(descriptor: int, blocking: bool) -> None:
     """Have reads and writes wait, or not."""
     flags = _fcntl(descriptor, _F_GETFL, 0)
-    _fcntl(descriptor, _F_SETFL, flags & ~_NONBLOCK if blocking else flags | _NONBLOCK)
+    _fcntl(descriptor, _F_SETFL, flags & ~libc.NONBLOCK if blocking else flags | libc.NONBLOCK)
 
 
 def closerange(low: int, high: int) -> None:
@@ -128,14 +125,14 @@ def closerange(low: int, high: int) -> None:
 
 def read(descriptor: int, size: int) -> bytes:
     """Return what there is to be read, at most so many bytes; nothing at the end."""
-    signals.wait_for(descriptor, _POLLIN, None)
+    signals.wait_for(descriptor, libc.POLLIN, None)
     room = bytearray(size)
     return bytes(memoryview(room)[: _read(descriptor, room, size)])
 
 
 def write(descriptor: int, content: "bytes | memoryview") -> int:
     """Write a part and return its size in bytes. Never waits where a signal would not be heard."""
-    signals.wait_for(descriptor, _POLLOUT, None)
+    signals.wait_for(descriptor, libc.POLLOUT, None)
     return _write(descriptor, content, min(len(content), _PIPE_BUF))
 
 

@@ -1,8 +1,8 @@
 """``select``: waiting for descriptors."""
 
-from multus_py.micro import signals, sockets
+from multus_py.micro import libc, signals, sockets
 
-POLLIN, POLLOUT = 1, 4
+POLLIN, POLLOUT = libc.POLLIN, libc.POLLOUT
 
 
 class poll:

@@ -18,14 +18,12 @@ SIGINT, SIGTERM, SIGCHLD, SIGXFSZ = 2, 15, 17, 25
 SIG_DFL, SIG_IGN = 0, 1
 SIG_BLOCK, SIG_SETMASK = 0, 2
 
-_POLLIN = 1
 _POLLFD = "iHH"
 """Descriptor, events, what has happened."""
 _SIGSET = 128
 """Bytes of a ``sigset_t``."""
 _INFO = 128
 """Bytes of a ``signalfd_siginfo``, which begins with the signal's number."""
-_CLOEXEC, _NONBLOCK = 0o2000000, 0o4000
 
 _poll = libc.function("poll", "pLi")
 _pthread_sigmask = libc.telling_errno("pthread_sigmask", "ipp")
@@ -59,7 +57,7 @@ class _Signals:
         self._handlers[number] = handler
         handled = signal_set(self._handlers)
         _pthread_sigmask(SIG_BLOCK, handled, None)
-        self.descriptor = _signalfd(self.descriptor, handled, _CLOEXEC | _NONBLOCK)
+        self.descriptor = _signalfd(self.descriptor, handled, libc.CLOEXEC | libc.NONBLOCK)
 
     def handle(self) -> None:
         info = bytearray(_INFO)
@@ -107,7 +105,7 @@ def wait(wanted: "Iterable[tuple[int, int]]", milliseconds: int) -> list[tuple[i
     """
     looked_at = list(wanted)
     if _ours.descriptor >= 0 and not _ours.deferred:
-        looked_at.append((_ours.descriptor, _POLLIN))
+        looked_at.append((_ours.descriptor, libc.POLLIN))
     size = struct.calcsize(_POLLFD)
     pairs = bytearray(size * len(looked_at))
     for place, (descriptor, events) in enumerate(looked_at):

@@ -14,10 +14,7 @@ if TYPE_CHECKING:
 AF_UNIX, SOCK_STREAM = 1, 1
 SOL_SOCKET, SCM_RIGHTS = 1, 1
 
-_CLOEXEC, _NONBLOCK = 0o2000000, 0o4000
-_EAGAIN, _ETIMEDOUT = 11, 110
 _MSG_NOSIGNAL = 0x4000
-_POLLIN, _POLLOUT = 1, 4
 _CMSGHDR = "Lii"
 """Length, level, type; what follows is aligned as a length is."""
 _IOVEC = "PL"
@@ -51,7 +48,7 @@ class socket:
     """A socket. It never blocks in the kernel, so signals are handled while it waits."""
 
     def __init__(self, family: int, kind: int) -> None:
-        self._descriptor = _socket(family, kind | _CLOEXEC | _NONBLOCK, 0)
+        self._descriptor = _socket(family, kind | libc.CLOEXEC | libc.NONBLOCK, 0)
         self._seconds: float | None = None
 
     def fileno(self) -> int:
@@ -80,7 +77,7 @@ class socket:
             try:
                 sent = _send(self._descriptor, unsent, len(unsent), _MSG_NOSIGNAL)
             except OSError as error:
-                self._wait(_POLLOUT, error)
+                self._wait(libc.POLLOUT, error)
             else:
                 unsent = unsent[sent:]
 
@@ -91,7 +88,7 @@ class socket:
             try:
                 return bytes(memoryview(room)[: _recv(self._descriptor, room, size, 0)])
             except OSError as error:
-                self._wait(_POLLIN, error)
+                self._wait(libc.POLLIN, error)
 
     def recvmsg(self, size: int, control_size: int) -> "tuple[bytes, list[Message], int, None]":
         """Return what has come, control messages, flags, and no address."""
@@ -104,7 +101,7 @@ class socket:
             try:
                 received = _recvmsg(self._descriptor, message, 0)
             except OSError as error:
-                self._wait(_POLLIN, error)
+                self._wait(libc.POLLIN, error)
             else:
                 told = struct.unpack_from(_MSGHDR, message)
                 return (
@@ -115,10 +112,10 @@ class socket:
                 )
 
     def _wait(self, events: int, error: OSError) -> None:
-        if error.errno != _EAGAIN:
+        if error.errno != libc.EAGAIN:
             raise error
         if not signals.wait_for(self._descriptor, events, self._seconds):
-            raise OSError(_ETIMEDOUT)
+            raise OSError(libc.ETIMEDOUT)
 
 
 def _messages(control: bytearray, length: int) -> "list[Message]":

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING
 from multus_py import launcher
 from multus_py.adapters import atomic, locks, presence, process
 from multus_py.cni.errors import CniError, Code
-from multus_py.launcher import Program
 from multus_py.models.config import OUR_TYPES
 from multus_py.node import bundle, configurations, kept, manifest
 from multus_py.node.manifest import Manifest, Places, temporary
@@ -27,6 +25,7 @@ from multus_py.node.manifest import Manifest, Places, temporary
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from multus_py.launcher import Program
     from multus_py.node.bundle import Bundle
 
 PLUGIN = "multus-py"
@@ -188,7 +187,7 @@ class _Installation:
 
     def _unpacked(self, source: Bundle | None) -> Program:
         if source is None:
-            return Program(sys.executable, launcher.package_directory())
+            return launcher.own_program()
         versions = os.path.join(self._lib_dir, VERSIONS)
         os.makedirs(versions, mode=0o755, exist_ok=True)
         return bundle.unpacked(source, versions).program

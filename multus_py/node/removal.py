@@ -12,7 +12,6 @@ an executable that needs no daemon and removes the rest when the last of them is
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +23,6 @@ from multus_py.adapters import locks, presence
 from multus_py.adapters.disk import Disk
 from multus_py.cni.errors import CniError, Code
 from multus_py.core import inventory
-from multus_py.launcher import Program
 from multus_py.models.config import OUR_TYPES
 from multus_py.node import (
     aside,
@@ -47,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from multus_py.core.inventory import Entry
+    from multus_py.launcher import Program
     from multus_py.node.manifest import Manifest, Places
 
 
@@ -337,7 +336,7 @@ class _Removal:
         if source := bundle.running():
             os.makedirs(versions, mode=0o755, exist_ok=True)
             return bundle.unpacked(source, versions).program
-        return Program(sys.executable, launcher.package_directory())
+        return launcher.own_program()
 
 
 def _nothing_known(lib_dir: str, *, dry_run: bool) -> Removed:
