@@ -10,8 +10,9 @@ import base64
 import os
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from multus_py.adapters import kubeconfig
 from multus_py.cni.errors import CniError, Code
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ PARALLEL = 16
 """Requests at once; more wait for one of these to end. Streams do not count."""
 
 _Stamp: TypeAlias = tuple[int, int, int, int]
-
-_FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
-"""Members of a kubeconfig that name files. But for the last, ``-data`` after the name inlines."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +55,7 @@ def from_kubeconfig(path: str, *, certificate: str = "") -> Access:
     credentials.
     """
     seen = {path: _stamp(path)}
-    cluster, user = _context(path)
+    cluster, user = kubeconfig.current(path)
     name, hint = f"the credential of the kubeconfig {path}", "renew it"
     if certificate:
         user = {"client-certificate": certificate, "client-key": certificate}
@@ -65,9 +63,11 @@ def from_kubeconfig(path: str, *, certificate: str = "") -> Access:
             f"the certificate {certificate}",
             "see why it is not renewed (docs/credentials.md)",
         )
-    files = [str(part[key]) for part in (cluster, user) for key in _FILES if part.get(key)]
+    files = [
+        str(part[key]) for part in (cluster, user) for key in kubeconfig.FILES if part.get(key)
+    ]
     seen |= _stamps(files)
-    user = _with_one_token(user)
+    user = kubeconfig.with_one_token(user)
     if "tokenFile" in user:
         name = f"the token {user['tokenFile']} of the kubeconfig {path}"
     return Access(_from_context(path, cluster, user), name, hint, seen)
@@ -111,14 +111,14 @@ def server_url(environ: Mapping[str, str]) -> str:
 
 def cluster(path: str) -> JsonObject:
     """Return the cluster of a kubeconfig's current context, with the authority itself in it."""
-    found, _ = _context(path)
+    found, _ = kubeconfig.current(path)
     authority = found.pop("certificate-authority", "")
     if authority and not found.get("certificate-authority-data"):
         try:
             with open(authority, "rb") as file:
                 content = base64.b64encode(file.read())
         except OSError as error:
-            raise _useless(path, error) from error
+            raise kubeconfig.useless(path, error) from error
         found["certificate-authority-data"] = content.decode()
     return found
 
@@ -146,74 +146,18 @@ def _no_account(cause: str) -> CniError:
 # -- kubeconfigs
 
 
-def _context(path: str) -> tuple[JsonObject, JsonObject]:
-    """Return cluster and user of the current context; files in them have absolute paths."""
-    from yaml import YAMLError, safe_load
-
-    try:
-        with open(path, "rb") as file:
-            config = safe_load(file)
-        context = _named(config, "context", config.get("current-context"))
-        cluster = _named(config, "cluster", context.get("cluster"))
-        user = _named(config, "user", context["user"]) if context.get("user") else {}
-        return _absolute(cluster, path), _absolute(user, path)
-    except (OSError, YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise _useless(path, error) from error
-
-
-def _named(config: Any, kind: str, name: object) -> JsonObject:
-    """Return the member of this name in the list of a kind."""
-    for entry in config.get(f"{kind}s") or []:
-        if entry.get("name") == name and isinstance(entry.get(kind), dict):
-            found: JsonObject = entry[kind]
-            return found
-    raise ValueError(f"it has no {kind} {name!r}")
-
-
-def _absolute(part: JsonObject, path: str) -> JsonObject:
-    directory = os.path.dirname(os.path.abspath(path))
-    paths = {key: os.path.join(directory, part[key]) for key in _FILES if part.get(key)}
-    return part | paths
-
-
-def _with_one_token(user: JsonObject) -> JsonObject:
-    """Return a user with its token from one source, chosen as client-go does.
-
-    The file goes first, as what is in it rotates. The token beside it is for the time that the file
-    cannot be read. The library would take the latter always.
-    """
-    if not user.get("tokenFile"):
-        return user
-    outdone = "tokenFile" if user.get("token") and not _holds_token(user["tokenFile"]) else "token"
-    return {key: value for key, value in user.items() if key != outdone}
-
-
-def _holds_token(path: str) -> bool:
-    try:
-        with open(path) as file:
-            return bool(file.read().strip())
-    except (OSError, UnicodeDecodeError):
-        return False
-
-
 def _from_context(path: str, cluster: JsonObject, user: JsonObject) -> ApiClient:
-    from kubernetes.config.config_exception import ConfigException
-    from kubernetes.config.kube_config import KubeConfigLoader
-
     configuration = _configuration()
     memory: list[int] = []
-    malformed = (ConfigException, ValueError, TypeError, AttributeError, KeyError)
     try:
-        parts = {"cluster": _in_memory(cluster, memory), "user": _in_memory(user, memory)}
-        one = {f"{kind}s": [{"name": "one", kind: part}] for kind, part in parts.items()}
-        context = {"name": "one", "context": {"cluster": "one", "user": "one"}}
-        whole = {**one, "contexts": [context], "current-context": "one"}
-        KubeConfigLoader(whole, config_base_path="/").load_and_set(configuration)
+        kubeconfig.configure(
+            configuration, kubeconfig.in_memory(cluster, memory), kubeconfig.in_memory(user, memory)
+        )
         _check_server(configuration.host, path)
         client = _client(configuration)
-    except (OSError, *malformed) as error:
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         _close(memory)
-        raise _useless(path, error) from error
+        raise kubeconfig.useless(path, error) from error
     except CniError:
         _close(memory)
         raise
@@ -221,33 +165,9 @@ def _from_context(path: str, cluster: JsonObject, user: JsonObject) -> ApiClient
     return client
 
 
-def _in_memory(part: JsonObject, memory: list[int]) -> JsonObject:
-    """Return a part of a kubeconfig with all that it holds of certificates and keys in files.
-
-    They exist in memory only, until those descriptors are closed.
-    """
-    whole = dict(part)
-    for key in _FILES:
-        content = whole.pop(f"{key}-data", None)
-        if content:
-            memory.append(os.memfd_create(key))
-            with open(memory[-1], "wb", closefd=False) as file:
-                file.write(base64.b64decode(content))
-            whole[key] = f"/proc/self/fd/{memory[-1]}"
-    return whole
-
-
 def _close(descriptors: Iterable[int]) -> None:
     for descriptor in descriptors:
         os.close(descriptor)
-
-
-def _useless(path: str, error: Exception) -> CniError:
-    return CniError(
-        Code.API_REFUSED,
-        f"failed to get context for the kubeconfig {path}: {error}",
-        "see that the file exists and names a cluster and a user",
-    )
 
 
 def _check_server(server: object, path: str) -> None:
