@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self
 from multus_py.adapters import credentials
 from multus_py.cni import document
 from multus_py.cni.errors import CniError, Code, NotFoundError
+from multus_py.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,7 @@ _OVERLOADED = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAI
 _LONGEST_REST = 30.0
 """Seconds for which a server is left alone at its word; then it is asked what it says now."""
 _MERGE_PATCH = "application/merge-patch+json"
+_AGENT = f"multus-py/{VERSION}"
 _METHODS = {"LIST": "GET", "WATCH": "GET"}
 _HEADER_SECONDS = 15.0
 """For the beginning of a stream."""
@@ -263,17 +265,21 @@ def _response(
     seconds: float,
     query: Sequence[tuple[str, str]],
 ) -> RESTResponse:
-    from kubernetes.client import ApiException
+    from urllib.parse import quote, urlencode
+
+    from kubernetes.client.exceptions import ApiException
     from urllib3.exceptions import HTTPError
 
-    headers = {"Accept": "application/json", **_authorization(access)}
+    url = access.client.configuration.host + path
+    if query:
+        url += "?" + urlencode(query, quote_via=quote)
+    headers = {"Accept": "application/json", "User-Agent": _AGENT, **_authorization(access)}
     if body is not None:
         headers["Content-Type"] = _MERGE_PATCH if verb == "PATCH" else "application/json"
-    request = access.client.param_serialize(
-        _METHODS.get(verb, verb), path, query_params=list(query), header_params=headers, body=body
-    )
     try:
-        return access.client.call_api(*request, _request_timeout=seconds)
+        answer: RESTResponse = access.client.request(
+            _METHODS.get(verb, verb), url, headers=headers, body=body, _request_timeout=seconds
+        )
     except HTTPError as error:
         raise _unreachable(access, getattr(error, "reason", error)) from error
     except UnicodeError as error:
@@ -284,6 +290,7 @@ def _response(
         ) from error
     except ApiException as error:  # what the client makes of errors of TLS
         raise _unreachable(access, error.__context__) from error
+    return answer
 
 
 def _authorization(access: Access) -> dict[str, str]:

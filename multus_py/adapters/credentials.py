@@ -18,7 +18,8 @@ from multus_py.cni.errors import CniError, Code
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from kubernetes.client import ApiClient, Configuration
+    from kubernetes.client import Configuration
+    from kubernetes.client.rest import RESTClientObject
 
     from multus_py.cni.document import JsonObject
 
@@ -34,7 +35,7 @@ _Stamp: TypeAlias = tuple[int, int, int, int]
 class Access:
     """A client for an API server, and the credential that it is made of."""
 
-    client: ApiClient
+    client: RESTClientObject
     name: str
     """What a person calls the credential, with the path of its file."""
     hint: str
@@ -146,7 +147,7 @@ def _no_account(cause: str) -> CniError:
 # -- kubeconfigs
 
 
-def _from_context(path: str, cluster: JsonObject, user: JsonObject) -> ApiClient:
+def _from_context(path: str, cluster: JsonObject, user: JsonObject) -> RESTClientObject:
     configuration = _configuration()
     memory: list[int] = []
     try:
@@ -197,27 +198,29 @@ def _configuration() -> Configuration:
     return Configuration()
 
 
-def _client(configuration: Configuration) -> ApiClient:
+def _client(configuration: Configuration) -> RESTClientObject:
     """Return a client without the HTTP library's own repetitions, which know no deadline.
 
+    It is the part of the library that speaks HTTP. The one around it turns JSON into objects, which
+    nobody here wants, and takes milliseconds to import what that needs.
     Connections are kept for all that ask at once, and probed, as some die without a word.
     Authorities need not have every extension of RFC 5280, which Python asks for from 3.13 on and
     no other program of a cluster does.
     """
     import ssl
 
-    from kubernetes.client import ApiClient
+    from kubernetes.client.rest import RESTClientObject
     from urllib3.util.ssl_ import create_urllib3_context
 
     configuration.retries = False
     configuration.keep_alive = True
     configuration.connection_pool_maxsize = PARALLEL + 4
-    client = ApiClient(configuration)
+    client = RESTClientObject(configuration)
     context = create_urllib3_context(
         cert_reqs=ssl.CERT_REQUIRED if configuration.verify_ssl else ssl.CERT_NONE,
         verify_flags=ssl.VERIFY_X509_PARTIAL_CHAIN,
     )
-    client.rest_client.pool_manager.connection_pool_kw["ssl_context"] = context
+    client.pool_manager.connection_pool_kw["ssl_context"] = context
     return client
 
 
