@@ -163,7 +163,8 @@ def _add_wheels(wheels: str, root: str) -> None:
     libraries = os.path.join(root, LIBRARIES)
     shutil.copytree(wheels, libraries)
     trimming.trim(libraries, trimming.LIBRARIES)
-    trimming.quieten(os.path.join(libraries, "kubernetes/__init__.py"))
+    for entry in ("kubernetes/__init__.py", "kubernetes/utils/__init__.py"):
+        trimming.quieten(os.path.join(libraries, entry))
     for name in os.listdir(libraries):
         if name.endswith(".dist-info"):
             _keep_papers(os.path.join(libraries, name), os.path.join(root, "share/python", name))

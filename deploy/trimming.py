@@ -107,7 +107,7 @@ LIBRARIES = (
 
 _ANYWHERE = re.compile(r".*\.(a|c|cc|h|js|pxd|pxi|pyi|pyx|typed)$")
 _KEEP = frozenset({"kubernetes/client/models/__init__.py"})
-_IMPORTS = re.compile(r"^from \. import .*\n", re.MULTILINE)
+_IMPORTS = re.compile(r"^from \.\w* import (\([^)]*\)|.*)\n", re.MULTILINE)
 
 
 def trim(directory: str, names: tuple[str, ...]) -> None:

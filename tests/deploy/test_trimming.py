@@ -49,5 +49,16 @@ def test_an_entry_imports_nothing_any_more(tmp_path: Path) -> None:
     assert entry.read_text() == '__version__ = "1"\n\n'
 
 
+def test_an_entry_imports_no_names_of_its_modules_any_more(tmp_path: Path) -> None:
+    entry = tmp_path / "__init__.py"
+    entry.write_text(
+        "import os\nfrom .retry import (Backoff,\n    wait)\nfrom .live import probe\nA = 1\n"
+    )
+
+    trimming.quieten(str(entry))
+
+    assert entry.read_text() == "import os\nA = 1\n"
+
+
 def left(directory: Path) -> set[str]:
     return {str(path.relative_to(directory)) for path in directory.rglob("*") if not path.is_dir()}
