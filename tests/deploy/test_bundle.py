@@ -11,6 +11,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from deploy import shim
+from multus_py.models.kubeconfig import encode
 from multus_py.node import bundle
 from multus_py.version import VERSION
 from tests.deploy.built import BUNDLE, LOADER, PYTHON, described
@@ -107,6 +108,32 @@ def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
     if not (isinstance(node, ast.If) and ast.unparse(node.test) == GUARDED):
         for child in ast.iter_child_nodes(node):
             yield from _imports(child)
+
+
+ASK = """
+import sys
+from multus_py.adapters import connection, credentials
+link = connection.Connection(lambda: credentials.from_kubeconfig(sys.argv[1]))
+try:
+    link.ask("GET", "/api/v1/namespaces/default/pods/web", seconds=1)
+except connection.RefusedError as error:
+    print(error.status)
+print(*sorted({name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names))
+"""
+
+
+def test_an_api_server_is_asked_with_few_libraries(tmp_path: Path) -> None:
+    """Half of the time of an ADD without a daemon once went into what is not needed for it."""
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_bytes(encode({"server": "https://127.0.0.1:1"}, {"token": "secret"}))
+
+    done = ours("-I", "-c", ASK, str(kubeconfig))
+
+    assert done.returncode == 0, done.stderr
+    status, modules = done.stdout.splitlines()
+    assert status == "0"
+    libraries = ["kubernetes", "multus_py", "typing_extensions", "urllib3"]
+    assert [name for name in modules.split() if not name.startswith("__")] == libraries
 
 
 def test_micropython_has_the_shim_compiled_and_runs_it(tmp_path: Path) -> None:
