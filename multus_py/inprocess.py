@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from multus_py.cni.document import JsonObject
     from multus_py.cni.request import Request
     from multus_py.models.config import MultusConfig
+    from multus_py.models.device import Devices
+    from multus_py.models.objects import Pod
     from multus_py.models.standby import Standby
 
 _SOCKET_DIRECTORY = "MULTUS_PY_SOCKET_DIR"
@@ -137,7 +139,6 @@ def _cluster(
         apiserver,
         connection,
         credentials,
-        kubelet,
     )
 
     def connect() -> Access:
@@ -147,9 +148,16 @@ def _cluster(
 
     return apiserver.ApiServer(
         connection.Connection(connect),
-        devices=kubelet.Kubelet().devices,
+        devices=_devices,
         patience=min(apiserver.PATIENCE, config.request_timeout * _API_SHARE),
     )
+
+
+def _devices(pod: Pod) -> Devices:
+    """Return what the kubelet allocated to a pod."""
+    from multus_py.adapters import kubelet  # few pods have devices
+
+    return kubelet.Kubelet().devices(pod)
 
 
 def _without_daemon() -> CniError:

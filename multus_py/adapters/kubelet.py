@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from multus_py.cni.errors import CniError, Code
-from multus_py.models import device
+from multus_py.models import checkpoint
 
 if TYPE_CHECKING:
     from multus_py.adapters.podresources_pb2 import PodResources
@@ -58,7 +58,7 @@ def _from_checkpoint(path: str, pod: Pod) -> Devices:
         raise CniError(
             Code.DEVICE, f"cannot read the kubelet's checkpoint {path}: {error.strerror}", _HINT
         ) from error
-    return device.devices_in_checkpoint(content, pod.uid)
+    return checkpoint.devices(content, pod.uid)
 
 
 def _from_socket(path: str, pod: Pod) -> Devices:

@@ -1,4 +1,4 @@
-"""Devices that the kubelet allocated to a pod, and the files that describe them.
+"""Devices that a pod has, and the files that describe them.
 
 Source: "Device Information Specification" 1.1.0 of the Network Plumbing Working Group.
 """
@@ -22,21 +22,6 @@ Devices = dict[str, list[str]]
 INFO_DIRECTORY = "/var/run/k8s.cni.cncf.io/devinfo"
 
 
-class _Entry(Decoded):
-    pod_uid: str = Field(default="", alias="PodUID")
-    resource_name: str = Field(default="", alias="ResourceName")
-    device_ids: dict[str, list[str] | None] = Field(default={}, alias="DeviceIDs")
-    """By NUMA node."""
-
-
-class _Data(Decoded):
-    entries: list[_Entry] = Field(default=[], alias="PodDeviceEntries")
-
-
-class _Checkpoint(Decoded):
-    data: _Data = Field(alias="Data")
-
-
 class _Info(Decoded):
     """``type`` says which of the other members is there."""
 
@@ -46,20 +31,6 @@ class _Info(Decoded):
     vdpa: dict[str, Any] | None = None
     vhost_user: dict[str, Any] | None = Field(default=None, alias="vhost-user")
     memif: dict[str, Any] | None = None
-
-
-def devices_in_checkpoint(raw: bytes, pod_uid: str) -> Devices:
-    """Return the devices of a pod in the kubelet's ``kubelet_internal_checkpoint``."""
-    value = document.decode_object(raw, "the kubelet's checkpoint")
-    checkpoint = decoded(
-        _Checkpoint, value, code=Code.DEVICE, hint="look at the kubelet's device-plugins directory"
-    )
-    devices: Devices = {}
-    for entry in checkpoint.data.entries:
-        if entry.pod_uid == pod_uid:
-            ids = [item for node in entry.device_ids.values() for item in node or []]
-            devices.setdefault(entry.resource_name, []).extend(ids)
-    return {resource: sorted(ids) for resource, ids in devices.items()}
 
 
 def info(raw: bytes) -> JsonObject:

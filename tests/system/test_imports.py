@@ -149,7 +149,10 @@ def test_only_a_device_needs_grpc(lives: Lives, kubeapi: KubeApi) -> None:
         card, card_own = imported_for(lives, kubeapi, "card")
 
     assert ("grpc" in plain, "grpc" in card) == (False, True)
-    assert card_own - plain_own >= {"multus_py.adapters.podresources_pb2"}
+    assert card_own - plain_own >= {
+        "multus_py.adapters.kubelet",
+        "multus_py.adapters.podresources_pb2",
+    }
     asked = [call["stdin"].get("deviceID") for call in lives.calls() if call["type"] == "one"]
     assert asked == [None, "0000:03:02.0"]
 
