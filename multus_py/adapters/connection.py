@@ -38,7 +38,7 @@ _OVERLOADED = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAI
 _LONGEST_REST = 30.0
 """Seconds for which a server is left alone at its word; then it is asked what it says now."""
 _MERGE_PATCH = "application/merge-patch+json"
-_AGENT = f"multus-py/{VERSION}"
+_HEADERS = {"Accept": "application/json", "User-Agent": f"multus-py/{VERSION}"}
 _METHODS = {"LIST": "GET", "WATCH": "GET"}
 _HEADER_SECONDS = 15.0
 """For the beginning of a stream."""
@@ -271,26 +271,20 @@ def _response(
     from urllib3.exceptions import HTTPError
 
     url = access.client.configuration.host + path
-    if query:
-        url += "?" + urlencode(query, quote_via=quote)
-    headers = {"Accept": "application/json", "User-Agent": _AGENT, **_authorization(access)}
+    url += f"?{urlencode(query, quote_via=quote)}" if query else ""
+    headers = {**_HEADERS, **_authorization(access)}
     if body is not None:
         headers["Content-Type"] = _MERGE_PATCH if verb == "PATCH" else "application/json"
+    send: Callable[..., RESTResponse] = access.client.request
     try:
-        answer: RESTResponse = access.client.request(
-            _METHODS.get(verb, verb), url, headers=headers, body=body, _request_timeout=seconds
-        )
+        return send(_METHODS.get(verb, verb), url, headers, body, _request_timeout=seconds)
     except HTTPError as error:
         raise _unreachable(access, getattr(error, "reason", error)) from error
     except UnicodeError as error:
-        raise CniError(
-            Code.API_REFUSED,
-            f"{access.name} has characters that no token has",
-            access.hint,
-        ) from error
+        cause = f"{access.name} has characters that no token has"
+        raise CniError(Code.API_REFUSED, cause, access.hint) from error
     except ApiException as error:  # what the client makes of errors of TLS
         raise _unreachable(access, error.__context__) from error
-    return answer
 
 
 def _authorization(access: Access) -> dict[str, str]:
