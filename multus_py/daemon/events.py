@@ -128,7 +128,8 @@ class Events:
             full = len(self._waiting) >= self._pace.limit
             if not full:
                 self._waiting[key] = _Telling(about, event, now, moment, moment)
-                self._changed.notify_all()
+                if len(self._waiting) == 1:  # else the thread knows when it is to look again
+                    self._changed.notify_all()
         if full:
             self._lose(1, f"more than {self._pace.limit} wait")
 

@@ -1,6 +1,8 @@
 """The server of the shims: one thread per connection.
 
-A frame that is none ends its connection and nothing else.
+Whoever has accepted a connection answers it, while another thread waits for the next: nothing is
+handed over, which would cost a request the time of two threads. A frame that is none ends its
+connection and nothing else.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ _LOG = logging.getLogger(__name__)
 
 _REQUEST_SECONDS = 10.0
 _PAUSE_SECONDS = 0.5
+_IDLE = 2
+"""Threads that wait for a connection, at the most: more of them end."""
 
 
 class Server:
@@ -37,7 +41,6 @@ class Server:
         self._carriers = carriers
         self._stopping = threading.Event()
         self._listener: Listener | None = None
-        self._acceptor = threading.Thread(target=self._accept, name="accept", daemon=True)
         self._keeper = threading.Thread(
             target=keep,
             args=(self._path, self._stopping),
@@ -45,13 +48,15 @@ class Server:
             name="keep socket",
             daemon=True,
         )
-        self._busy: set[threading.Thread] = set()
+        self._threads: set[threading.Thread] = set()
+        self._idle = 0
+        self._busy = 0
         self._lock = threading.Lock()
 
     def start(self) -> None:
         """Listen."""
         self._listener = listening(self._path)
-        self._acceptor.start()
+        self._add_thread()
         self._keeper.start()
 
     def stop(self, seconds: float) -> int:
@@ -63,48 +68,78 @@ class Server:
         self._keeper.join()
         if self._listener:
             self._listener.stop()
-        self._acceptor.join()
         deadline = time.monotonic() + seconds
         with self._lock:
-            busy = list(self._busy)
-        for thread in busy:
+            threads = list(self._threads)
+        for thread in threads:
             thread.join(max(deadline - time.monotonic(), 0))
-        return sum(thread.is_alive() for thread in busy)
+        if self._listener:
+            self._listener.socket.close()
+        with self._lock:
+            return self._busy
 
     @property
     def alive(self) -> bool:
         """Whether somebody accepts connections."""
-        return self._acceptor.is_alive()
+        return bool(self._threads) and not self._stopping.is_set()
 
     @property
     def listening(self) -> bool:
         """Whether the socket is there and answered."""
         listener = self._listener
-        return self._acceptor.is_alive() and listener is not None and listener.reachable
+        return self.alive and listener is not None and listener.reachable
 
-    def _accept(self) -> None:
-        while (listener := self._listener) and not self._stopping.is_set():
-            try:
-                self._accept_one(listener.socket)
-            except (OSError, RuntimeError) as error:
-                if listener is self._listener and not self._stopping.is_set():
-                    _LOG.error("cannot accept a connection: %s", error)
-                    self._stopping.wait(_PAUSE_SECONDS)  # descriptors or threads are used up
-            if listener is not self._listener or self._stopping.is_set():
-                listener.socket.close()
-
-    def _accept_one(self, listener: socket.socket) -> None:
-        connection, _ = listener.accept()
-        thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
+    def _add_thread(self) -> None:
+        thread = threading.Thread(target=self._work, name="shims", daemon=True)
         with self._lock:
-            self._busy.add(thread)
+            self._threads.add(thread)
         try:
             thread.start()
-        except RuntimeError:
+        except RuntimeError as error:
             with self._lock:
-                self._busy.discard(thread)
-            connection.close()
-            raise
+                self._threads.discard(thread)
+            _LOG.error("requests have to wait for one another: %s", error)
+
+    def _work(self) -> None:
+        """Answer connections, one after the other, as long as there are not enough who wait."""
+        try:
+            while connection := self._accepted():
+                self._serve(connection)
+                with self._lock:
+                    self._busy -= 1
+                    if self._idle >= _IDLE:
+                        return
+        finally:
+            with self._lock:
+                self._threads.discard(threading.current_thread())
+
+    def _accepted(self) -> socket.socket | None:
+        """Return the next connection, None at the end."""
+        while (listener := self._listener) and not self._stopping.is_set():
+            try:
+                return self._next(listener.socket)
+            except OSError as error:
+                if listener is self._listener and not self._stopping.is_set():
+                    _LOG.error("cannot accept a connection: %s", error)
+                    self._stopping.wait(_PAUSE_SECONDS)  # descriptors are used up
+        return None
+
+    def _next(self, listener: socket.socket) -> socket.socket:
+        """Wait for a connection, and see that after it somebody waits for another."""
+        with self._lock:
+            self._idle += 1
+        accepted = False
+        try:
+            connection, _ = listener.accept()
+            accepted = True
+        finally:
+            with self._lock:
+                self._idle -= 1
+                self._busy += accepted
+                alone = accepted and not self._idle
+        if alone:
+            self._add_thread()
+        return connection
 
     def _is_there(self) -> bool:
         return self._listener is None or self._listener.reachable
@@ -113,6 +148,7 @@ class Server:
         before, self._listener = self._listener, listening(self._path)
         if before:
             before.stop()
+            before.socket.close()
 
     def _serve(self, connection: socket.socket) -> None:
         try:
@@ -121,11 +157,8 @@ class Server:
                     self._answer(connection)
         except wire.LostError as error:
             _LOG.debug("connection: %s", error)
-        except Exception:  # noqa: BLE001 - the main of a thread
+        except Exception:  # noqa: BLE001 - nothing of one connection ends the thread
             _LOG.exception("a connection ended with a bug")
-        finally:
-            with self._lock:
-                self._busy.discard(threading.current_thread())
 
     def _answer(self, connection: socket.socket) -> None:
         connection.settimeout(_REQUEST_SECONDS)

@@ -55,7 +55,9 @@ class Statuses:
         self._write = write
         self._pause = pause or backoff.Pause(first=0.5, last=15.0)
         self._limit = limit
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed = threading.Condition(lock)
+        self._written = threading.Condition(lock)
         self._waiting: dict[str, _Status] = {}
         self._writing: set[str] = set()
         self._end: float | None = None
@@ -117,7 +119,7 @@ class Statuses:
         """
         with self._changed:
             while pod.uid in self._writing:
-                self._changed.wait()
+                self._written.wait()
             status = self._waiting.get(pod.uid)
             if status:
                 status.annotation = change(status.annotation)
@@ -150,7 +152,9 @@ class Statuses:
     def _release(self, uid: str) -> None:
         with self._changed:
             self._writing.discard(uid)
-            self._changed.notify_all()
+            self._written.notify_all()
+            if uid in self._waiting:
+                self._changed.notify()
 
     def _run(self) -> None:
         while status := self._next():
