@@ -57,6 +57,9 @@ class Orders:
         return (wire.UNABLE,)
 
     def _run_plugin(self, connection: _socket.socket, fields: list[bytes]) -> tuple[bytes, ...]:
+        taken = _refusal_of_link(bytes(fields[5]))
+        if taken:
+            return taken
         path, refusal = self._find(bytes(fields[3]).split(b"\0"))
         return refusal or self._run(
             connection,
@@ -118,6 +121,19 @@ def is_of_request(name: bytes) -> bool:
 def variables_of_request() -> list[bytes]:
     """Return the variables of this process that are a request, as ``NAME=VALUE``."""
     return variables.beginning_with(_OF_REQUEST) + variables.beginning_with(_RUNNING_FOR + b"=")
+
+
+def _refusal_of_link(place: bytes) -> tuple[bytes, ...]:
+    """Return the reply if a link is there, or may be, that must not be."""
+    if not place:
+        return ()
+    netns, _, name = place.partition(b"\0")
+    seen = view.look(wire.LINK, netns, name)
+    if seen[0] == wire.NO:
+        return ()
+    if seen[0] == wire.YES:
+        return (wire.TAKEN,)
+    return (wire.BLIND, seen[1]) if seen[0] == wire.FAILED else seen
 
 
 def _not_executed(command: list[bytes], number: int) -> tuple[bytes, ...]:

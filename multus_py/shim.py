@@ -14,7 +14,7 @@ import posix
 import sys
 import time
 
-from multus_py import child, memory, variables, wire
+from multus_py import child, memory, variables, view, wire
 from multus_py.orders import Orders, variables_of_request
 
 REQUEST_SECONDS = 600.0
@@ -124,7 +124,9 @@ class Shim:
         if self._stdin is None:
             self._stdin = _read_all(0, _STDIN_LIMIT)
         asked = b"\0".join(variables_of_request())
-        wire.send(connection, wire.REQUEST, b"%d" % wire.LEVEL, self._stdin, asked)
+        level, netns = b"%d" % wire.LEVEL, variables.value(b"CNI_NETNS")
+        own = view.look(wire.OWN_NETNS, netns, b"")[0] if netns else b""
+        wire.send(connection, wire.REQUEST, level, self._stdin, asked, own)
         kind, _ = wire.receive(connection)
         if kind != wire.ACCEPTED:
             raise wire.GarbledError("the request was not accepted")
@@ -132,7 +134,7 @@ class Shim:
     def _serve(self, connection: _socket.socket) -> int:
         """Do what the daemon says, until it says the answer; return the exit code."""
         while True:
-            kind, fields = wire.receive(connection, least=5, descriptors=self._orders.lent)
+            kind, fields = self._order(connection)
             if kind == wire.ANSWER:
                 break
             wire.send(connection, wire.REPLY, *self._orders.do(connection, kind, fields))
@@ -143,6 +145,10 @@ class Shim:
         if stay:
             self._leave_carrier(connection, stay)
         return status
+
+    def _order(self, connection: _socket.socket) -> tuple[int, list[bytes]]:
+        """Return the next thing that the daemon says."""
+        return wire.receive(connection, least=wire.FIELDS, descriptors=self._orders.lent)
 
     def _leave_carrier(self, connection: _socket.socket, seconds: int) -> None:
         """Leave a process behind that runs plugins when no runtime calls.
@@ -165,7 +171,7 @@ class Shim:
         connection.settimeout(seconds)
         wire.send(connection, wire.CARRIER, b"%d" % wire.LEVEL, self._path)
         while True:
-            kind, fields = wire.receive(connection, least=5, descriptors=self._orders.lent)
+            kind, fields = self._order(connection)
             wire.send(connection, wire.REPLY, *self._orders.do(connection, kind, fields))
             memory.give_back()
 

@@ -14,15 +14,21 @@ import sys
 from multus_py import memory
 
 VERSION = 1
-LEVEL = 1
+LEVEL = 2
 """What this side knows: told in the first frame, raised with every kind or field that is added."""
+
+CONDITIONAL = 2
+"""The level from which on a shim refuses a RUN for a link that is there."""
+
+FIELDS = 6
+"""So many has the longest order."""
 
 LIMIT = 24 * 1024 * 1024
 """Bytes in a frame: the largest configuration, or what is kept of a plugin's output, and change."""
 
 # from the shim
 REQUEST = 1
-"""level, stdin, variables: what the runtime asked for.
+"""level, stdin, variables, what LOOK would see of OWN_NETNS: what the runtime asked for.
 
 Variables are ``NAME=VALUE``, separated by NUL."""
 CARRIER = 2
@@ -36,9 +42,10 @@ ACCEPTED = 16
 ANSWER = 17
 """exit status, stdout, seconds to stay as carrier (0: do not): the end of a request."""
 RUN = 18
-"""seconds, bytes of stdout to keep, stdin, paths, variables: run the first that exists.
+"""seconds, bytes of stdout to keep, stdin, paths, variables, link: run the first that exists.
 
-The paths are absolute and separated by NUL. Of the variables only those of a request count."""
+The paths are absolute and separated by NUL. Of the variables only those of a request count. The
+link is the path of a namespace, NUL and a name: if it is there, nothing is run."""
 HELP = 19
 """seconds, stdin: run our own helper (:mod:`multus_py.helper`) on the host."""
 LOOK = 20
@@ -61,6 +68,10 @@ OURSELVES = b"ourselves"
 """It is this very program. detail: its path."""
 UNTRUSTED = b"untrusted"
 """It is a file that is not run. detail: which and why."""
+TAKEN = b"taken"
+"""The link is there already."""
+BLIND = b"blind"
+"""It cannot be seen whether the link is there. detail: why."""
 FAILED = b"failed"
 """It could not be done. detail: why."""
 YES, NO = b"yes", b"no"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from multus_py.cni import arguments, document
 from multus_py.cni.errors import CniError, Code, NotFoundError
 from multus_py.cni.request import Attachment, Request
+from multus_py.core import mishaps
 from multus_py.core.budget import Budget
 from multus_py.core.ports import ConfigFile, Event, PluginCall, PluginExit
 from multus_py.core.session import Session
@@ -69,6 +70,8 @@ class FakeHost:
     waited: list[tuple[str, float]] = field(default_factory=list)
 
     def run(self, call: PluginCall) -> PluginExit:
+        if call.new_link in self.links:
+            raise mishaps.taken(call.new_link)
         self.calls.append(call)
         if call.plugin not in self.plugins:
             raise NotFoundError(Code.DELEGATE_MISSING, f"failed to find plugin {call.plugin}")

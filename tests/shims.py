@@ -175,7 +175,7 @@ class Talk:
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self.connection.settimeout(PATIENCE)
-        kind, (self.level, self.stdin, variables) = wire.receive(connection)
+        kind, (self.level, self.stdin, variables, self.own_netns) = wire.receive(connection)
         assert kind == wire.REQUEST
         self.variables = dict(pair.split(b"=", 1) for pair in variables.split(b"\0"))
 

@@ -45,6 +45,16 @@ def test_the_whole_request_is_passed_on(shim: Installation, daemon: Scripted) ->
     assert call.ended() == (0, b"{}", b"")
 
 
+@pytest.mark.parametrize(
+    ("netns", "own"), [("/proc/self/ns/net", b"yes"), ("/nowhere", b"no"), ("", b"")]
+)
+def test_whether_the_namespace_is_the_nodes_own_is_told_with_the_request(
+    shim: Installation, daemon: Scripted, netns: str, own: bytes
+) -> None:
+    shim.start(environment={"CNI_COMMAND": "ADD", "CNI_NETNS": netns})
+    assert daemon.asked().own_netns == own
+
+
 def test_a_configuration_may_have_sixteen_mebibytes(shim: Installation, daemon: Scripted) -> None:
     stdin = os.urandom(1 << 20) * 16
     call = shim.start(stdin=stdin)

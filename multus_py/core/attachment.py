@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from multus_py.cni import document
-from multus_py.cni.errors import CniError, Code, located
+from multus_py.cni.errors import CniError
 from multus_py.core import release
 from multus_py.core.execution import Executor, Progress, requested_arguments
 from multus_py.core.ports import Event
@@ -58,11 +58,15 @@ class Attachments:
 
     def attach(self, delegate: Delegate) -> Result:
         """Run a network's plugins and keep what they answer. What they make can be undone."""
-        self._refuse_taken_name(delegate)
         self._offer_device_info(delegate)
         started = _Started(delegate)
         self._started.append(started)
-        result = started.result = self._executor.add(delegate, started.progress)
+        try:
+            result = started.result = self._executor.add(delegate, started.progress)
+        except CniError:
+            if started.progress.kept_off:  # what is there is not ours to release
+                self._started.remove(started)
+            raise
         self._cache(started, result)
         self._tell(delegate, result)
         return result
@@ -110,17 +114,6 @@ class Attachments:
             for started in self._started
             if started.result
         ]
-
-    def _refuse_taken_name(self, delegate: Delegate) -> None:
-        """Refuse a name that is in use. The link may be anybody's, so nothing is started there."""
-        request = self._session.request
-        with located(f"network {delegate.label}", f"interface {delegate.ifname}"):
-            if self._session.host.link_exists(request.netns, delegate.ifname):
-                raise CniError(
-                    Code.INTERFACE_TAKEN,
-                    f"the pod already has an interface {delegate.ifname}",
-                    "ask for another interface name, or for none",
-                )
 
     def _offer_device_info(self, delegate: Delegate) -> None:
         """Give the network's plugins the device plugin's description of their device."""

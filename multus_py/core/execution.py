@@ -7,7 +7,7 @@ CHECK and in reverse on DEL; this module knows nothing of pods or of other netwo
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from multus_py.cni import arguments, document, result, version
@@ -38,6 +38,8 @@ class Progress:
 
     begun: int = 0
     """How many plugins, from the first, may have done something. One that refuses has not."""
+    kept_off: bool = False
+    """Whether none was asked, as the link may be anybody's."""
 
 
 class Executor:
@@ -59,12 +61,17 @@ class Executor:
         self._netns = request.netns if netns is None else netns
 
     def add(self, delegate: Delegate, progress: Progress) -> Result:
-        """Run ADD. Each plugin gets its predecessor's result; the last one's is the network's."""
+        """Run ADD. Each plugin gets its predecessor's result; the last one's is the network's.
+
+        Nothing is run if the link that the first one is to make is there already.
+        """
         results: list[Result] = []
         for plugin in delegate.network.plugins:
             previous = results[-1].document if results else None
             with self._located(delegate, plugin):
                 call = self._call("ADD", delegate, plugin, previous)
+                if not results:
+                    call = replace(call, new_link=delegate.ifname)
                 ended = self._begun(call, progress)
                 results.append(result.parse(ended.stdout, delegate.network.version))
         return results[-1]
@@ -158,6 +165,7 @@ class Executor:
         except CniError as error:
             if error.code in mishaps.NOT_STARTED:
                 progress.begun -= 1
+            progress.kept_off = bool(call.new_link) and error.code in mishaps.OF_LINK
             raise
         if ended.status != 0:
             if ended.status > 0 and isinstance(_said(ended).get("msg"), str):

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 OUTPUT_LIMIT = 4 * 1024 * 1024
 """Bytes of standard output that are kept. The result of ADD has a few kilobytes."""
 
-NOT_STARTED = frozenset(
+OF_LINK = frozenset({Code.INTERFACE_TAKEN, Code.INVALID_NETNS})
+"""Codes of a :class:`~multus_py.core.ports.Host` for a link that is, or may be, there already."""
+
+NOT_STARTED = OF_LINK | frozenset(
     {
         Code.INVALID_CONFIGURATION,
         Code.DELEGATE_FAILED,
@@ -23,7 +26,7 @@ NOT_STARTED = frozenset(
         Code.RECURSION,
     }
 )
-"""Codes of a :class:`~multus_py.core.ports.Host` for plugins that it has not even started."""
+"""Its codes for plugins that it has not even started."""
 
 _RUNNING_FOR = "MULTUS_PY_RUNNING_FOR"
 """Tells a plugin, and whatever it starts, for which container this plugin is already at work."""
@@ -35,6 +38,15 @@ def missing(call: PluginCall) -> NotFoundError:
         Code.DELEGATE_MISSING,
         f"failed to find plugin {call.plugin} in {', '.join(call.path) or 'no directory'}",
         f"install {call.plugin} on this node",
+    )
+
+
+def taken(ifname: str) -> CniError:
+    """Return the error for a link that was to be new."""
+    return CniError(
+        Code.INTERFACE_TAKEN,
+        f"the pod already has an interface {ifname}",
+        "ask for another interface name, or for none",
     )
 
 

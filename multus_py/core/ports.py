@@ -33,6 +33,8 @@ class PluginCall:
     stdin: bytes
     seconds: float
     """After which the plugin and everything it started is ended."""
+    new_link: str = ""
+    """The name of a link that must not be in the namespace yet, if there is to be a new one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,8 @@ class Host(Protocol):
     def run(self, call: PluginCall) -> PluginExit:
         """Find and run a plugin; ``NotFoundError`` if it is not installed.
 
-        An error as well if it is this plugin itself, takes too long or says too much.
+        An error as well if it is this plugin itself, takes too long or says too much. If the new
+        link is there already, nothing is run (code ``INTERFACE_TAKEN``): it may be anybody's.
         """
 
     def own_netns(self, netns: str) -> bool:

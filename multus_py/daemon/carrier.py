@@ -37,6 +37,7 @@ class Carriers:
         self._listeners: list[Callable[[], None]] = []
         self._connection: socket.socket | None = None
         self._lent: socket.socket | None = None
+        self._level = 0
         self._path: tuple[str, ...] = ()
         self._promised = False
         self._closed = False
@@ -59,14 +60,14 @@ class Carriers:
 
     def receive(self, connection: socket.socket) -> None:
         """Wait until the shim that was asked to stay reports as carrier, and keep it."""
-        path = _reported(connection)
+        report = _reported(connection)
         with self._lock:
             self._promised = False
             self._lock.notify_all()
-            if path is None or self._closed:
+            if report is None or self._closed:
                 connection.close()
                 return
-            self._connection, self._path = connection, path
+            self._connection, self._level, self._path = connection, *report
         for listener in self._listeners:
             listener()
 
@@ -86,7 +87,7 @@ class Carriers:
                 self._lock.wait_for(lambda: not self._promised, until - time.monotonic())
                 self._forget_if_gone()
                 self._lent = self._connection
-                hands = Hands(FarHost(self._lent), self._path) if self._lent else None
+                hands = self._hands(self._lent) if self._lent else None
             yield hands
         except wire.LostError:
             with self._lock:
@@ -102,6 +103,9 @@ class Carriers:
         with self._lock:
             self._closed = True
             self._forget()
+
+    def _hands(self, connection: socket.socket) -> Hands:
+        return Hands(FarHost(connection, level=self._level, stays=True), self._path)
 
     def _forget_if_gone(self) -> None:
         if self._connection and _is_gone(self._connection):
@@ -123,14 +127,15 @@ class Carriers:
                 lent.close()
 
 
-def _reported(connection: socket.socket) -> tuple[str, ...] | None:
-    """Return the ``CNI_PATH`` that a carrier reports, None if it does not come."""
+def _reported(connection: socket.socket) -> tuple[int, tuple[str, ...]] | None:
+    """Return level and ``CNI_PATH`` that a carrier reports, None if it does not come."""
     connection.settimeout(_REPORT_SECONDS)
     try:
         kind, fields = wire.receive(connection, least=2)
         if kind != wire.CARRIER:
             raise wire.GarbledError(f"frame {kind} instead of a carrier's report")
-        return tuple(part for part in os.fsdecode(fields[1]).split(":") if part)
+        path = tuple(part for part in os.fsdecode(fields[1]).split(":") if part)
+        return wire.number(fields[0]), path
     except wire.LostError as error:
         _LOG.debug("a shim that was to stay has gone: %s", error)
         return None

@@ -23,7 +23,7 @@ from multus_py.core import mishaps
 from multus_py.core.ports import PluginExit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from multus_py.core.ports import PluginCall
 
@@ -42,8 +42,23 @@ _ORPHANS_INTERVAL = 1.0
 class FarHost:
     """See :class:`multus_py.core.ports.Host`."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        *,
+        level: int = wire.LEVEL,
+        seen: Mapping[str, bool] | None = None,
+        stays: bool = False,
+    ) -> None:
+        """``level`` is what the other side knows.
+
+        ``seen`` are paths of which it has told whether they lead to its own namespace. One that
+        ``stays`` goes on after this work, so it has to give back what it was lent.
+        """
         self._connection = connection
+        self._conditional = level >= wire.CONDITIONAL
+        self._seen = seen or {}
+        self._stays = stays
         self._next_look_for_orphans = 0.0
 
     def run(self, call: PluginCall) -> PluginExit:
@@ -67,13 +82,31 @@ class FarHost:
                 f"its configuration has more than {_RUN_LIMIT >> 20} MiB",
                 "make it smaller",
             )
-        how, detail, status, stdout, stderr = self._ask(wire.RUN, *order, seconds=call.seconds)
+        how, detail, status, stdout, stderr = self._ordered(call, order)
         if how == wire.ENDED:
             return PluginExit(status=self._number(status), stdout=stdout, stderr=stderr)
         raise _mishap(how, _text(detail), call)
 
+    def _ordered(self, call: PluginCall, order: Sequence[bytes]) -> list[bytes]:
+        """Return the reply to an order to run a plugin, unless its new link is there already."""
+        if call.new_link and self._conditional:
+            link = b"\0".join((_encoded(call.environment["CNI_NETNS"]), _encoded(call.new_link)))
+            reply = self._ask(wire.RUN, *order, link, seconds=call.seconds)
+            if reply[0] == wire.TAKEN:
+                raise mishaps.taken(call.new_link)
+            if reply[0] == wire.BLIND:
+                raise _blind(call.environment["CNI_NETNS"], _text(reply[1]))
+            if reply[0] != wire.UNABLE:
+                return reply
+            self._conditional = False
+        if call.new_link and self.link_exists(call.environment["CNI_NETNS"], call.new_link):
+            raise mishaps.taken(call.new_link)
+        return self._ask(wire.RUN, *order, seconds=call.seconds)
+
     def own_netns(self, netns: str) -> bool:
         """Tell whether the path leads to the namespace that plugins are executed in."""
+        if netns in self._seen:
+            return self._seen[netns]
         return self._look(wire.OWN_NETNS, netns) == wire.YES
 
     def link_exists(self, netns: str, ifname: str) -> bool:
@@ -123,9 +156,9 @@ class FarHost:
             except wire.LostError:
                 raise
             except BaseException:
-                self._ask(wire.RETURN)
+                self._take_back()
                 raise
-            self._ask(wire.RETURN)
+            self._take_back()
 
     def _lend(self, descriptor: int) -> None:
         try:
@@ -138,6 +171,11 @@ class FarHost:
             fcntl.flock(descriptor, fcntl.LOCK_UN)  # nothing is done under it, whoever has it
             raise
 
+    def _take_back(self) -> None:
+        """Have what was lent returned; who goes after the answer returns it with that."""
+        if self._stays:
+            self._ask(wire.RETURN)
+
     def _end_orphans(self, path: str) -> None:
         """End what a shim that was killed has left running under this lock."""
         if time.monotonic() < self._next_look_for_orphans:
@@ -149,11 +187,7 @@ class FarHost:
     def _look(self, what: bytes, path: str, name: str = "") -> bytes:
         seen, detail, *_ = self._ask(wire.LOOK, what, _encoded(path), _encoded(name))
         if seen == wire.FAILED:
-            raise CniError(
-                Code.INVALID_NETNS,
-                f"cannot look into network namespace {path}: {_text(detail)}",
-                "the pod's namespace is gone or no namespace; the runtime makes a new one",
-            )
+            raise _blind(path, _text(detail))
         return seen
 
     def _help(self, **task: Any) -> Any:
@@ -228,6 +262,14 @@ def _outcome(stdout: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return outcome if isinstance(outcome, dict) else {}
+
+
+def _blind(netns: str, detail: str) -> CniError:
+    return CniError(
+        Code.INVALID_NETNS,
+        f"cannot look into network namespace {netns}: {detail}",
+        "the pod's namespace is gone or no namespace; the runtime makes a new one",
+    )
 
 
 def _mishap(how: bytes, detail: str, call: PluginCall) -> CniError:

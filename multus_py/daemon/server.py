@@ -162,15 +162,17 @@ class Server:
 
     def _answer(self, connection: socket.socket) -> None:
         connection.settimeout(_REQUEST_SECONDS)
-        kind, fields = wire.receive(connection, least=3)
+        kind, fields = wire.receive(connection, least=4)
         if kind != wire.REQUEST:
             raise wire.GarbledError(f"frame {kind} instead of a request")
         if self._stopping.is_set():
             return  # without a word: the shim waits for the next daemon
         wire.send(connection, wire.ACCEPTED)
-        _, stdin, variables = fields[:3]
+        level, stdin, variables, own_netns = fields[:4]
         asked = environment(variables.split(b"\0"))
-        answer = self._requests.answer(asked, stdin, FarHost(connection))
+        seen = {asked.get("CNI_NETNS", ""): own_netns == wire.YES} if own_netns else {}
+        host = FarHost(connection, level=wire.number(level), seen=seen)
+        answer = self._requests.answer(asked, stdin, host)
         stay = 0 if self._stopping.is_set() else self._carriers.stay()
         try:
             last = (str(answer.status).encode(), answer.stdout, str(stay).encode())

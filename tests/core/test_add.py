@@ -367,6 +367,7 @@ def test_a_name_that_is_taken_is_refused_and_its_link_left_alone() -> None:
     error = failure(node.session())
 
     assert error.code == Code.INTERFACE_TAKEN
+    assert error.where[-2] == "interface net1"
     assert node.host.talk == ["ADD main eth0", "DEL main eth0"]
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,11 +33,26 @@ def host(shim: Installation) -> Iterator[FarHost]:
 
 
 @pytest.fixture
-def far() -> Iterator[tuple[FarHost, socket.socket]]:
-    """The host as it is seen through whatever a test replies."""
+def carrier(shim: Installation) -> Iterator[FarHost]:
+    """The host as it is seen through a shim that stays."""
+    with Scripted(shim.socket) as scripted:
+        shim.start()
+        yield FarHost(scripted.accepted().connection, stays=True)
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Ours and theirs."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        yield FarHost(ours), theirs
+        yield ours, theirs
+
+
+@pytest.fixture
+def far(ends: tuple[socket.socket, socket.socket]) -> tuple[FarHost, socket.socket]:
+    """The host as it is seen through whatever a test replies."""
+    ours, theirs = ends
+    return FarHost(ours), theirs
 
 
 def call(*path: object, plugin: str = "plugin", **changes: Any) -> PluginCall:
@@ -96,6 +112,56 @@ def test_a_plugin_that_cannot_be_run_has_the_same_error_as_here(
         Code.DELEGATE_FAILED,
         f"cannot execute {shim.bin_dir}/none: Exec format error",
     )
+
+
+@pytest.mark.usefixtures("node")
+def test_a_plugin_whose_link_is_there_is_not_run(
+    netns: Netns, tmp_path: Path, shim: Installation, host: FarHost
+) -> None:
+    netns.add_link("net1")
+    shim.plugin(f"touch {tmp_path}/started")
+    asked = call(shim.bin_dir, environment={"CNI_NETNS": netns.path}, new_link="net1")
+    error = failure(host, asked)
+    assert (error.code, error.cause) == (
+        Code.INTERFACE_TAKEN,
+        "the pod already has an interface net1",
+    )
+    assert failure(host, replace(asked, path=("/nowhere",))).code == Code.INTERFACE_TAKEN
+    gone = replace(asked, environment={"CNI_NETNS": "/nowhere"})
+    assert failure(host, gone).code == Code.INVALID_NETNS
+    assert not (tmp_path / "started").exists()
+    assert host.run(replace(asked, new_link="net2")).status == 0
+    assert (tmp_path / "started").exists()
+
+
+def test_an_older_shim_is_asked_for_the_link_before(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = ends
+    host = FarHost(ours, level=1)
+    asked = call("/bin", environment={"CNI_NETNS": "/x"}, new_link="net1")
+    reply(theirs, wire.YES)
+    assert failure(host, asked).code == Code.INTERFACE_TAKEN
+    reply(theirs, wire.NO)
+    reply(theirs, wire.ENDED)
+    assert host.run(asked).status == 0
+    looked = (wire.LOOK, [wire.LINK, b"/x", b"net1"])
+    assert [wire.receive(theirs) for _ in range(2)] == [looked, looked]
+    kind, fields = wire.receive(theirs)
+    assert (kind, len(fields)) == (wire.RUN, 5)
+
+
+def test_a_shim_that_cannot_look_is_asked_no_second_time(
+    far: tuple[FarHost, socket.socket],
+) -> None:
+    host, theirs = far
+    asked = call("/bin", environment={"CNI_NETNS": "/x"}, new_link="net1")
+    for how in (wire.UNABLE, wire.NO, wire.ENDED, wire.NO, wire.ENDED):
+        reply(theirs, how)
+    for _ in range(2):
+        assert host.run(asked).status == 0
+    kinds = [wire.receive(theirs)[0] for _ in range(5)]
+    assert kinds == [wire.RUN, wire.LOOK, wire.RUN, wire.LOOK, wire.RUN]
 
 
 @pytest.mark.parametrize("name", ["../plugin", "/bin/true", "a/../b", ".", "..", "", "a\0b"])
@@ -173,6 +239,18 @@ def test_after_a_loss_nothing_more_is_asked(far: tuple[FarHost, socket.socket], 
 # -- looking
 
 
+def test_what_the_request_has_told_of_its_namespace_is_not_asked_for(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = ends
+    host = FarHost(ours, seen={"/x": True, "/y": False})
+    assert host.own_netns("/x")
+    assert not host.own_netns("/y")
+    reply(theirs, wire.YES)
+    assert host.own_netns("/z")
+    assert wire.receive(theirs) == (wire.LOOK, [wire.OWN_NETNS, b"/z", b""])
+
+
 def test_files_are_waited_for(tmp_path: Path, host: FarHost) -> None:
     assert not host.wait_for_file(str(tmp_path / "file"), 0)
     (tmp_path / "file").touch()
@@ -243,25 +321,40 @@ def free(path: str) -> bool:
 
 
 def test_whatever_is_run_under_a_lock_holds_it_too(
-    tmp_path: Path, shim: Installation, host: FarHost
+    tmp_path: Path, shim: Installation, carrier: FarHost
 ) -> None:
     shim.plugin("ls -l /proc/self/fd")
     path = str(tmp_path / "lock")
-    with host.lock(path, 0):
-        assert path.encode() in host.run(call(shim.bin_dir)).stdout
-    assert path.encode() not in host.run(call(shim.bin_dir)).stdout
+    with carrier.lock(path, 0):
+        assert path.encode() in carrier.run(call(shim.bin_dir)).stdout
+    assert path.encode() not in carrier.run(call(shim.bin_dir)).stdout
     assert not os.path.exists(path)
 
 
 def test_a_lock_is_returned_after_an_error_too(
-    tmp_path: Path, shim: Installation, host: FarHost
+    tmp_path: Path, shim: Installation, carrier: FarHost
 ) -> None:
     shim.plugin("ls -l /proc/self/fd")
     path = str(tmp_path / "lock")
-    with pytest.raises(CniError, match="failed"), host.lock(path, 0):
+    with pytest.raises(CniError, match="failed"), carrier.lock(path, 0):
         raise CniError(Code.DELEGATE_FAILED, "failed")
-    assert path.encode() not in host.run(call(shim.bin_dir)).stdout
+    assert path.encode() not in carrier.run(call(shim.bin_dir)).stdout
     assert free(path)
+
+
+def test_who_ends_with_the_answer_is_not_asked_to_return_a_lock(
+    tmp_path: Path, far: tuple[FarHost, socket.socket]
+) -> None:
+    host, theirs = far
+    path = str(tmp_path / "lock")
+    reply(theirs, wire.ENDED)
+    with host.lock(path, 0):
+        assert not free(path)
+    assert free(path), "although the other side has the descriptor still"
+    theirs.setblocking(False)
+    assert wire.receive(theirs)[0] == wire.LEND
+    with pytest.raises(wire.LostError, match="unavailable"):
+        wire.receive(theirs)
 
 
 def test_nothing_is_begun_under_a_lock_that_nobody_takes_over(
