@@ -21,6 +21,8 @@ MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 100
 """Levels of nesting. Configurations have less than ten; recursion in Python ends at a thousand."""
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
 
 def decode(raw: bytes | str, what: str) -> Any:
     """Return the value that ``raw`` holds; errors name ``what`` it was."""
@@ -52,7 +54,7 @@ def decode_object(raw: bytes | str, what: str) -> JsonObject:
 
 def encode(value: object) -> bytes:
     """Return ``value`` as compact JSON, keys in the order they have."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def kind(value: object) -> str:

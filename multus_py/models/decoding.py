@@ -6,6 +6,7 @@ keys are kept, and a value of the wrong type is an error that names the path to 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -27,18 +28,23 @@ class Decoded(BaseModel):
     def _spelled_our_way(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        spellings = {
-            (field.alias or name).lower(): field.alias or name
-            for name, field in cls.model_fields.items()
-        }
+        spellings = _spellings(cls)
         folded: dict[str, Any] = {}
         for key, item in value.items():
-            spelling = spellings.get(key.lower()) or key
+            lower = key.lower()
+            spelling = spellings.get(lower) or key
             if spelling != key and value.get(spelling) is not None:
                 continue
-            if item is not None or spelling not in spellings.values():
+            if item is not None or lower not in spellings:
                 folded[spelling] = item
         return folded
+
+
+@cache
+def _spellings(model: type[Decoded]) -> dict[str, str]:
+    """Return how a model's members are spelled, by the same in small letters."""
+    spelled = [field.alias or name for name, field in model.model_fields.items()]
+    return {spelling.lower(): spelling for spelling in spelled}
 
 
 Model = TypeVar("Model", bound=Decoded)
