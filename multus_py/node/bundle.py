@@ -92,7 +92,7 @@ class Bundle:
 
     def names_loader(self, path: str) -> bool:
         """Tell whether a file is a program, which names its loader."""
-        return path == self.listed["python"] or path in self.listed.get("micropython", ())
+        return path in (self.listed["python"], *self.listed.get("micropython", ())[:1])
 
     def _path(self, path: str) -> str:
         return os.path.join(self.root, path)
