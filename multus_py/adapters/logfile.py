@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def configure(config: MultusConfig | Settings, *, per_request: bool = False) -> 
 
     With ``per_request`` a thread may have its lines in another file too: see :func:`also_in`.
     """
+    for untold in ("Threads", "Processes", "Multiprocessing", "AsyncioTasks"):
+        setattr(logging, f"log{untold}", False)  # to find it out takes as long as to write a line
     handlers = _handlers(config)
     level = min((handler.level for handler in handlers), default=logging.CRITICAL)
     if per_request:
@@ -182,10 +185,15 @@ class _Lines(logging.Formatter):
     """Lines in the form of Multus's log."""
 
     def format(self, record: logging.LogRecord) -> str:
-        local = dt.datetime.fromtimestamp(record.created).astimezone()
         level = _NAMES.get(record.levelno, "debug")
-        line = f"{local.isoformat(timespec='seconds')} [{level}] {record.getMessage()}"
+        line = f"{_stamp(int(record.created))} [{level}] {record.getMessage()}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+@lru_cache(maxsize=1)
+def _stamp(second: int) -> str:
+    """Return the local time that a line begins with; many lines are of one second."""
+    return dt.datetime.fromtimestamp(second).astimezone().isoformat()
 
 
 def _compress(path: str) -> None:
