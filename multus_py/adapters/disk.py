@@ -24,7 +24,6 @@ from multus_py.models.delegate import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from concurrent.futures import Executor, Future
     from contextlib import AbstractContextManager
 
     from multus_py.cni.document import JsonObject
@@ -40,16 +39,12 @@ _FURTHER = "@"
 class Disk:
     """What is kept below one ``cniDir``; see :class:`multus_py.core.ports.Store`."""
 
-    def __init__(self, directory: str, *, lock: Lock, beside: Executor | None = None) -> None:
-        """``lock(path, seconds)`` holds a lock by the name of a file.
-
-        ``beside`` syncs results while plugins run, if there is one.
-        """
+    def __init__(self, directory: str, *, lock: Lock) -> None:
+        """``lock(path, seconds)`` holds a lock by the name of a file."""
         self._directory = directory
         self._results = os.path.join(directory, _RESULTS)
         self._lock = lock
-        self._beside = beside
-        self._unsettled: dict[str, Future[None] | None] = {}
+        self._unsettled: set[str] = set()
         self._decoded: tuple[bytes, Attachment, Record] | None = None
 
     def lock(self, container_id: str, seconds: float) -> AbstractContextManager[object]:
@@ -136,17 +131,17 @@ class Disk:
                 "give the network a shorter name of letters and digits",
             )
         path = os.path.join(self._results, name)
+        self._unsettled.add(path)
         _write(path, cached_result.encode(cached), lasting=False)
-        self._unsettled[path] = self._beside.submit(_sync, path) if self._beside else None
 
     def settle(self) -> None:
         """Wait until all results that were written would survive a power cut."""
         if not self._unsettled:
             return
         with _io("sync", self._results):
-            for path, begun in self._unsettled.items():
-                if begun is None or begun.exception():
-                    _sync(path)
+            for path in self._unsettled:
+                with suppress(FileNotFoundError):  # it was deleted again
+                    atomic.sync(path)
             atomic.sync_directory(self._results)
         self._unsettled.clear()
 
@@ -260,11 +255,6 @@ def _write(path: str, content: bytes, *, mode: int = 0o600, lasting: bool = True
     with _io("write", path):
         atomic.make_directory(os.path.dirname(path))
         atomic.write(path, content, mode=mode, temporary=_temporary(path), lasting=lasting)
-
-
-def _sync(path: str) -> None:
-    with suppress(FileNotFoundError):  # it was deleted again
-        atomic.sync(path)
 
 
 def _delete(path: str) -> None:

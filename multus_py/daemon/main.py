@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -76,8 +75,7 @@ class Daemon:
         self._environ = environ
         self._stopping = False
         metrics = Metrics()
-        at_once = settings.in_flight(os.cpu_count() or 1)
-        turns = Turns(at_once, metrics)
+        turns = Turns(settings.in_flight(os.cpu_count() or 1), metrics)
         seen = Seen(over, path=os.path.join(settings.socket_dir, "seen.json"))
         self._carriers = Carriers(idle_seconds=0 if settings.on_host else settings.carrier_idle)
         self._certificates = _certificates(settings, environ)
@@ -93,7 +91,6 @@ class Daemon:
             turns=turns,
             metrics=metrics,
             seen=seen,
-            beside=ThreadPoolExecutor(at_once, thread_name_prefix="sync"),
             on_release=self._released,
         )
         pods = self._cluster or NoPods()

@@ -29,7 +29,6 @@ from multus_py.wire import LostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from concurrent.futures import Executor
     from contextlib import AbstractContextManager
 
     from multus_py.cni.document import JsonObject
@@ -75,7 +74,6 @@ class Seen:
         self._path = path
         usual = {"cniVersion": version.CURRENT, "name": "multus-cni-network", "type": "multus-py"}
         self.config: JsonObject = {**usual, "clusterNetwork": "multus-cni-network"}
-        self._parsed: tuple[JsonObject, MultusConfig] | None = None
         with suppress(OSError, CniError), open(path, "rb") as file:
             self.config = document.decode_object(file.read(), path)
 
@@ -94,11 +92,7 @@ class Seen:
     @property
     def parsed(self) -> MultusConfig:
         """The configuration with the daemon's keys over it."""
-        config, parsed = self.config, self._parsed
-        if parsed is None or parsed[0] is not config:
-            over = configuration.overlaid(config, self._over)
-            parsed = self._parsed = config, configuration.parse(over)
-        return parsed[1]
+        return configuration.parse(configuration.overlaid(self.config, self._over))
 
     def store(self) -> Disk:
         """Return what is kept on the disk under it."""
@@ -116,8 +110,6 @@ class Requests:
     turns: Turns
     metrics: Metrics
     seen: Seen
-    beside: Executor | None = None
-    """Does what need not be waited for at once, if there is one."""
     on_release: Callable[[Request], None] = lambda _asked: None
     """Told of every DEL that succeeded."""
 
@@ -132,7 +124,7 @@ class Requests:
             arguments=arguments.parse(asked.args),
             host=StagedHost(host, timed, self.metrics),
             cluster=cluster,
-            store=Disk(config.cni_dir, lock=host.lock, beside=self.beside),
+            store=Disk(config.cni_dir, lock=host.lock),
             budget=Budget(time.monotonic, max(config.request_timeout - timed.total, 1.0)),
             keeps_pending=True,
         )

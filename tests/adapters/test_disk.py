@@ -4,8 +4,6 @@ import base64
 import json
 import os
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -412,40 +410,6 @@ def test_results_that_cannot_be_settled_are_an_error_and_are_tried_again(
     with synced() as seen:
         disk.settle()
     assert len(seen) == 2
-
-
-def test_results_that_are_synced_beside_are_waited_for(directory: Path) -> None:
-    go = threading.Event()
-    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as settling:
-        disk = Disk(str(directory), lock=no_lock, beside=pool)
-        pool.submit(go.wait)
-        for name in ("a", "b"):
-            disk.write_result(cached(name=name))
-        settled = settling.submit(disk.settle)
-        with pytest.raises(TimeoutError):
-            settled.result(0.1)
-        go.set()
-        settled.result(PATIENCE)
-    with synced() as seen:
-        disk.settle()
-    assert seen == []
-
-
-def test_what_could_not_be_synced_beside_is_synced_at_last(directory: Path) -> None:
-    path = directory / "results/net-ctr-net1"
-    go = threading.Event()
-    with ThreadPoolExecutor(1) as pool:
-        disk = Disk(str(directory), lock=no_lock, beside=pool)
-        pool.submit(go.wait)
-        disk.write_result(cached())
-        path.rename(directory / "away")
-        path.symlink_to(path)  # a loop, which cannot be opened
-        go.set()
-    assert failure_of(disk.settle).code == Code.IO_FAILURE
-    (directory / "away").rename(path)
-    with synced() as seen:
-        disk.settle()
-    assert seen == [str(path), str(path.parent)]
 
 
 def test_a_deleted_result_leaves_nothing(disk: Disk, directory: Path) -> None:
