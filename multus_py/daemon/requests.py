@@ -74,6 +74,7 @@ class Seen:
         self._path = path
         usual = {"cniVersion": version.CURRENT, "name": "multus-cni-network", "type": "multus-py"}
         self.config: JsonObject = {**usual, "clusterNetwork": "multus-cni-network"}
+        self._parsed: tuple[JsonObject, MultusConfig] | None = None
         with suppress(OSError, CniError), open(path, "rb") as file:
             self.config = document.decode_object(file.read(), path)
 
@@ -92,7 +93,11 @@ class Seen:
     @property
     def parsed(self) -> MultusConfig:
         """The configuration with the daemon's keys over it."""
-        return configuration.parse(configuration.overlaid(self.config, self._over))
+        config, parsed = self.config, self._parsed
+        if parsed is None or parsed[0] is not config:
+            over = configuration.overlaid(config, self._over)
+            parsed = self._parsed = config, configuration.parse(over)
+        return parsed[1]
 
     def store(self) -> Disk:
         """Return what is kept on the disk under it."""
