@@ -233,6 +233,13 @@ class FakeStore:
             raise CniError(Code.IO_FAILURE, "the disk fails")
         self.log.append("settle")
 
+    @contextmanager
+    def settling(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self.settle()
+
     def read_result(self, attachment: Attachment, network: str) -> CachedResult | None:
         raw = self.results_.get((network, attachment.container_id, attachment.ifname))
         return self._cached(raw)

@@ -1,7 +1,7 @@
 """Records, cached results, device information and configuration files on this node's disk.
 
 What is written is complete or not there: a temporary file, synced, then renamed. Results are synced
-together, before anybody is told of them. Files are 0600, directories 0700. The layout is Multus's:
+together, before the runtime is answered. Files are 0600, directories 0700. The layout is Multus's:
 ``<cniDir>/<container ID>`` and ``<cniDir>/results/<network>-<container ID>-<interface>``.
 """
 
@@ -24,6 +24,7 @@ from multus_py.models.delegate import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Executor
     from contextlib import AbstractContextManager
 
     from multus_py.cni.document import JsonObject
@@ -39,11 +40,15 @@ _FURTHER = "@"
 class Disk:
     """What is kept below one ``cniDir``; see :class:`multus_py.core.ports.Store`."""
 
-    def __init__(self, directory: str, *, lock: Lock) -> None:
-        """``lock(path, seconds)`` holds a lock by the name of a file."""
+    def __init__(self, directory: str, *, lock: Lock, beside: Executor | None = None) -> None:
+        """``lock(path, seconds)`` holds a lock by the name of a file.
+
+        ``beside`` does what can be done while something else is, if there is one.
+        """
         self._directory = directory
         self._results = os.path.join(directory, _RESULTS)
         self._lock = lock
+        self._beside = beside
         self._unsettled: set[str] = set()
         self._decoded: tuple[bytes, Attachment, Record] | None = None
 
@@ -144,6 +149,19 @@ class Disk:
                     atomic.sync(path)
             atomic.sync_directory(self._results)
         self._unsettled.clear()
+
+    @contextmanager
+    def settling(self) -> Iterator[None]:
+        """Do what :meth:`settle` does before the context ends."""
+        if self._beside is None:
+            self.settle()
+            yield
+            return
+        settled = self._beside.submit(self.settle)
+        try:
+            yield
+        finally:
+            settled.result()
 
     def read_result(self, attachment: Attachment, network: str) -> CachedResult | None:
         """Return a cached result, None if there is none that can be read."""

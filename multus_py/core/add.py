@@ -14,6 +14,7 @@ from multus_py.models.delegate import Record
 
 if TYPE_CHECKING:
     from multus_py.cni.result import Result
+    from multus_py.core.ports import Cluster
     from multus_py.core.session import Session
     from multus_py.models.delegate import Delegate
     from multus_py.models.objects import Pod
@@ -61,8 +62,7 @@ class _Addition:
             results = [self._attach(delegate) for delegate in self._record.delegates]
             for delegate, families in self._routes.settle_unnamed():
                 self._attachments.recache(delegate, families)
-            self._session.store.settle()
-            self._publish()
+            self._settle_and_publish()
         except CniError as error:
             raise error.leaving(self._undo()) from error
         except BaseException:
@@ -91,21 +91,31 @@ class _Addition:
             self._attachments.recache(delegate, families, gateways)
         return result
 
-    def _publish(self) -> None:
+    def _settle_and_publish(self) -> None:
+        """Have the results survive a power cut, and write the network-status meanwhile.
+
+        The answer waits for both. If the disk fails, the status is that of an ADD that is undone,
+        until the next try writes its own.
+        """
+        pod, cluster, store = self._pod, self._session.cluster, self._session.store
+        annotation = netstatus.annotation(self._attachments.statuses()) if pod and cluster else ""
+        if not (pod and cluster and annotation):
+            store.settle()
+            return
+        with store.settling():
+            self._publish(cluster, pod, annotation)
+
+    @staticmethod
+    def _publish(cluster: Cluster, pod: Pod, annotation: str) -> None:
         """Write the network-status. A pod that is gone by now needs none: its DEL follows.
 
         A pod that had to start without anybody being asked has to start without one as well.
         """
-        if self._pod is None or self._session.cluster is None:
-            return
-        annotation = netstatus.annotation(self._attachments.statuses())
-        if not annotation:
-            return
         try:
-            self._session.cluster.publish_status(self._pod, annotation)
+            cluster.publish_status(pod, annotation)
         except NotFoundError:
-            _LOG.info("pod %s was deleted while it was attached", self._pod.ref)
+            _LOG.info("pod %s was deleted while it was attached", pod.ref)
         except CniError as error:
-            if not self._pod.by_runtime:
+            if not pod.by_runtime:
                 raise
-            _LOG.error("pod %s has no network-status: %s", self._pod.ref, error)
+            _LOG.error("pod %s has no network-status: %s", pod.ref, error)

@@ -147,8 +147,11 @@ class Store(Protocol):
     def settle(self) -> None:
         """Wait until all results that were written would survive a power cut.
 
-        One wait for several takes a fraction of theirs. Before it nobody is told of them.
+        One wait for several takes a fraction of theirs.
         """
+
+    def settling(self) -> AbstractContextManager[None]:
+        """Do the same in a context, which may take place meanwhile: it is over before that ends."""
 
     def read_result(self, attachment: Attachment, network: str) -> CachedResult | None:
         """Return a cached result, None if there is none that can be read."""

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,8 @@ class Daemon:
         self._environ = environ
         self._stopping = False
         metrics = Metrics()
-        turns = Turns(settings.in_flight(os.cpu_count() or 1), metrics)
+        at_once = settings.in_flight(os.cpu_count() or 1)
+        turns = Turns(at_once, metrics)
         seen = Seen(over, path=os.path.join(settings.socket_dir, "seen.json"))
         self._carriers = Carriers(idle_seconds=0 if settings.on_host else settings.carrier_idle)
         self._certificates = _certificates(settings, environ)
@@ -91,6 +93,7 @@ class Daemon:
             turns=turns,
             metrics=metrics,
             seen=seen,
+            beside=ThreadPoolExecutor(at_once, thread_name_prefix="sync"),
             on_release=self._released,
         )
         pods = self._cluster or NoPods()

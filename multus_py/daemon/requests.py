@@ -29,6 +29,7 @@ from multus_py.wire import LostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from concurrent.futures import Executor
     from contextlib import AbstractContextManager
 
     from multus_py.cni.document import JsonObject
@@ -115,6 +116,8 @@ class Requests:
     turns: Turns
     metrics: Metrics
     seen: Seen
+    beside: Executor | None = None
+    """Does what can be done while something else is, if there is one."""
     on_release: Callable[[Request], None] = lambda _asked: None
     """Told of every DEL that succeeded."""
 
@@ -129,7 +132,7 @@ class Requests:
             arguments=arguments.parse(asked.args),
             host=StagedHost(host, timed, self.metrics),
             cluster=cluster,
-            store=Disk(config.cni_dir, lock=host.lock),
+            store=Disk(config.cni_dir, lock=host.lock, beside=self.beside),
             budget=Budget(time.monotonic, max(config.request_timeout - timed.total, 1.0)),
             keeps_pending=True,
         )

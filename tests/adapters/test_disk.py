@@ -4,6 +4,8 @@ import base64
 import json
 import os
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -410,6 +412,46 @@ def test_results_that_cannot_be_settled_are_an_error_and_are_tried_again(
     with synced() as seen:
         disk.settle()
     assert len(seen) == 2
+
+
+def test_results_can_be_settled_while_something_else_is_done(directory: Path) -> None:
+    go = threading.Event()
+    with ThreadPoolExecutor(1) as beside, ThreadPoolExecutor(1) as pool:
+        disk = Disk(str(directory), lock=no_lock, beside=beside)
+        disk.write_result(cached())
+        beside.submit(go.wait)
+
+        def settle() -> None:
+            with disk.settling():
+                go.set()  # or what is beside would wait for ever
+
+        pool.submit(settle).result(PATIENCE)
+    with synced() as seen:
+        disk.settle()
+    assert seen == []
+
+
+def test_without_anybody_to_do_it_meanwhile_results_are_settled_before(disk: Disk) -> None:
+    disk.write_result(cached())
+    with synced() as seen, disk.settling():
+        assert len(seen) == 2
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_results_that_could_not_be_settled_meanwhile_are_an_error(
+    directory: Path,
+    alone: bool,  # noqa: FBT001
+) -> None:
+    with ThreadPoolExecutor(1) as beside:
+        disk = Disk(str(directory), lock=no_lock, beside=None if alone else beside)
+        disk.write_result(cached())
+        (directory / "results").rename(directory / "away")
+
+        def settle() -> None:
+            with disk.settling():
+                pass
+
+        assert failure_of(settle).code == Code.IO_FAILURE
 
 
 def test_a_deleted_result_leaves_nothing(disk: Disk, directory: Path) -> None:

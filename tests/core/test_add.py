@@ -469,9 +469,8 @@ def test_a_result_that_cannot_be_cached_undoes_everything() -> None:
     assert node.host.talk[-2:] == ["DEL one net1", "DEL main eth0"]
 
 
-def test_nobody_is_told_of_results_that_a_power_cut_could_take() -> None:
+def test_an_add_whose_results_a_power_cut_could_take_has_failed_and_is_undone() -> None:
     node = a_node()
-    assert node.cluster is not None
     node.pod(networks="one")
     node.store.failing = True
 
@@ -479,7 +478,6 @@ def test_nobody_is_told_of_results_that_a_power_cut_could_take() -> None:
 
     assert error.code == Code.IO_FAILURE
     assert node.host.talk[-2:] == ["DEL one net1", "DEL main eth0"]
-    assert node.cluster.statuses == []
 
 
 def test_the_result_of_what_cannot_be_undone_is_cached_if_it_was_not_yet() -> None:
