@@ -162,7 +162,9 @@ class KubeApi(Objects):
 
     def user(self, authorization: str, certificate: dict[str, Any]) -> str:
         """Return who asks by a header or a certificate of TLS, nothing if they prove nothing."""
-        return "system:node:node" if authorization == f"Bearer {self.token}" else ""
+        password = base64.b64encode(f"multus:{self.token}".encode()).decode()
+        known = {f"Bearer {self.token}", f"Basic {password}"}
+        return "system:node:node" if authorization in known else ""
 
     def understood(self, content: bytes) -> bytes:
         """Return a body as JSON, or nothing: what Go clients write is taken and not understood."""

@@ -288,15 +288,14 @@ def _response(
 
 
 def _authorization(access: Access) -> dict[str, str]:
-    """Return the header with the token, if that is what the access is by.
+    """Return the header with token or password, if that is what the access is by.
 
     The library would send it as it stands in a file, line end included, after a small ``bearer``.
     """
-    key: str | None = access.client.configuration.get_api_key_with_prefix(
-        "BearerToken", "authorization"
-    )
-    words = key.split() if key else []
-    return {"Authorization": f"Bearer {words[-1]}"} if words else {}
+    configuration = access.client.configuration
+    words = (configuration.get_api_key_with_prefix("BearerToken", "authorization") or "").split()
+    scheme = "Basic" if words[:1] == ["Basic"] else "Bearer"
+    return {"Authorization": f"{scheme} {words[-1]}"} if words else {}
 
 
 def _resource(path: str) -> str:

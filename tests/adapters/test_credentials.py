@@ -208,6 +208,12 @@ def test_the_file_of_a_token_goes_before_a_token_beside_it(
     assert f"the token {tmp_path}/token of the kubeconfig" in refused(link).cause
 
 
+def test_a_password_is_sent_as_one(kubeapi: KubeApi, tmp_path: Path) -> None:
+    path = kubeapi.kubeconfig(tmp_path)
+    edit(path, "user", token=None, username="multus", password=kubeapi.token)
+    assert name(Connection(lambda: credentials.from_kubeconfig(str(path)))) == "web"
+
+
 def test_a_token_beside_its_file_serves_until_the_file_can_be_read(
     kubeapi: KubeApi, tmp_path: Path
 ) -> None:
