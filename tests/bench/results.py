@@ -58,7 +58,7 @@ class Effort:
 
 
 FULL = Effort(
-    starts=Rounds(60, 20),
+    starts=Rounds(300, 20),
     single=Rounds(80, 60),
     counted=3,
     staged=Rounds(40, 22),
