@@ -64,7 +64,7 @@ FULL = Effort(
     staged=Rounds(40, 22),
     alone=Rounds(25, 45),
     bursts=Rounds(4, 180, cold=0),
-    scale=Rounds(40, 70),
+    scale=Rounds(80, 75),
     burst=200,
 )
 QUICK = Effort(
