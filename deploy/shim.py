@@ -1,7 +1,7 @@
 """The shim for MicroPython: its modules, compiled, in one image.
 
-An image is read at once and run where it lies in memory, so it starts in a fourth of the time that
-the modules' sources take. It is the same for all architectures.
+An image is read at once and run where it lies in memory, in a fraction of the time that sources
+take. It is the same for all architectures.
 """
 
 from __future__ import annotations

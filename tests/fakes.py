@@ -67,11 +67,15 @@ class FakeHost:
     calls: list[PluginCall] = field(default_factory=list)
     route_changes: list[tuple[str, frozenset[int], tuple[str, ...]]] = field(default_factory=list)
     route_error: CniError | None = None
+    look_error: Exception | None = None
+    """What becomes of looking for a link."""
     waited: list[tuple[str, float]] = field(default_factory=list)
 
     def run(self, call: PluginCall) -> PluginExit:
-        if call.new_link in self.links:
-            raise mishaps.taken(call.new_link)
+        if call.new_link:
+            with mishaps.keeping_off():
+                if self.link_exists("", call.new_link):
+                    raise mishaps.taken(call.new_link)
         self.calls.append(call)
         if call.plugin not in self.plugins:
             raise NotFoundError(Code.DELEGATE_MISSING, f"failed to find plugin {call.plugin}")
@@ -81,6 +85,8 @@ class FakeHost:
         return netns == self.own
 
     def link_exists(self, netns: str, ifname: str) -> bool:
+        if self.look_error:
+            raise self.look_error
         return ifname in self.links
 
     def default_route_families(self, netns: str, ifname: str) -> frozenset[int]:

@@ -88,13 +88,13 @@ def from_service_account(environ: Mapping[str, str], *, directory: str = SERVICE
     return Access(_client(configuration), name, hint, seen)
 
 
-def source(kubeconfig: str, environ: Mapping[str, str], *, otherwise: str) -> Callable[[], Access]:
-    """Return what reads a kubeconfig or, without one, the service account of the pod.
+def source(path: str, environ: Mapping[str, str], *, otherwise: str) -> Callable[[], Access]:
+    """Return what reads the kubeconfig at a path or, without one, the pod's service account.
 
     Outside of a pod that is an error, with ``otherwise`` as the next step.
     """
-    if kubeconfig:
-        return lambda: from_kubeconfig(kubeconfig)
+    if path:
+        return lambda: from_kubeconfig(path)
     if not environ.get("KUBERNETES_SERVICE_HOST"):
         raise CniError(
             Code.INVALID_ENVIRONMENT,

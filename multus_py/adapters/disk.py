@@ -24,7 +24,7 @@ from multus_py.models.delegate import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
     from contextlib import AbstractContextManager
 
     from multus_py.cni.document import JsonObject
@@ -141,27 +141,33 @@ class Disk:
 
     def settle(self) -> None:
         """Wait until all results that were written would survive a power cut."""
-        if not self._unsettled:
+        unsettled = tuple(self._unsettled)
+        if not unsettled:
             return
         with _io("sync", self._results):
-            for path in self._unsettled:
+            for path in unsettled:
                 with suppress(FileNotFoundError):  # it was deleted again
                     atomic.sync(path)
             atomic.sync_directory(self._results)
-        self._unsettled.clear()
+        self._unsettled.difference_update(unsettled)
 
     @contextmanager
     def settling(self) -> Iterator[None]:
         """Do what :meth:`settle` does before the context ends."""
-        if self._beside is None:
-            self.settle()
-            yield
-            return
-        settled = self._beside.submit(self.settle)
+        settled = self._begin_to_settle()
         try:
             yield
         finally:
-            settled.result()
+            if settled:
+                settled.result()
+
+    def _begin_to_settle(self) -> Future[None] | None:
+        """Settle, or have somebody do it; return what is to be waited for then."""
+        if self._beside:
+            with suppress(RuntimeError):  # there can be no more threads
+                return self._beside.submit(self.settle)
+        self.settle()
+        return None
 
     def read_result(self, attachment: Attachment, network: str) -> CachedResult | None:
         """Return a cached result, None if there is none that can be read."""

@@ -24,8 +24,10 @@ class LocalHost(Plugins, Namespaces):
 
     def run(self, call: PluginCall) -> PluginExit:
         """Find and run a plugin, unless the link that it is to make is there already."""
-        if call.new_link and self.link_exists(call.environment["CNI_NETNS"], call.new_link):
-            raise mishaps.taken(call.new_link)
+        if call.new_link:
+            with mishaps.keeping_off():
+                if self.link_exists(call.environment["CNI_NETNS"], call.new_link):
+                    raise mishaps.taken(call.new_link)
         return super().run(call)
 
     def wait_for_file(self, path: str, seconds: float) -> bool:

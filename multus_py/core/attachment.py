@@ -63,7 +63,7 @@ class Attachments:
         self._started.append(started)
         try:
             result = started.result = self._executor.add(delegate, started.progress)
-        except CniError:
+        except BaseException:
             if started.progress.kept_off:  # what is there is not ours to release
                 self._started.remove(started)
             raise
@@ -116,8 +116,13 @@ class Attachments:
         ]
 
     def _offer_device_info(self, delegate: Delegate) -> None:
-        """Give the network's plugins the device plugin's description of their device."""
+        """Give the network's plugins the device plugin's description of their device.
+
+        Not if the link is there already: the description may be of the device that it leads to.
+        """
         if delegate.device_info_file and delegate.resource_name and delegate.device_id:
+            if self._session.host.link_exists(self._session.request.netns, delegate.ifname):
+                return  # so the plugins are not run either
             source = device.plugin_info_file(delegate.resource_name, delegate.device_id)
             self._session.store.copy_device_info(source, delegate.device_info_file)
 

@@ -38,8 +38,8 @@ class Progress:
 
     begun: int = 0
     """How many plugins, from the first, may have done something. One that refuses has not."""
-    kept_off: bool = False
-    """Whether none was asked, as the link may be anybody's."""
+    kept_off: bool = True
+    """Whether none was asked to do anything: what is there may be anybody's."""
 
 
 class Executor:
@@ -162,11 +162,15 @@ class Executor:
         progress.begun += 1
         try:
             ended = self._host.run(call)
-        except CniError as error:
-            if error.code in mishaps.NOT_STARTED:
-                progress.begun -= 1
-            progress.kept_off = bool(call.new_link) and error.code in mishaps.OF_LINK
+        except mishaps.KeptOffError:
+            progress.begun -= 1
             raise
+        except BaseException as error:
+            progress.kept_off = False
+            if isinstance(error, CniError) and error.code in mishaps.NOT_STARTED:
+                progress.begun -= 1
+            raise
+        progress.kept_off = False
         if ended.status != 0:
             if ended.status > 0 and isinstance(_said(ended).get("msg"), str):
                 progress.begun -= 1

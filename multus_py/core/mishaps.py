@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from multus_py.cni.errors import CniError, Code, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from multus_py.core.ports import PluginCall
 
 OUTPUT_LIMIT = 4 * 1024 * 1024
 """Bytes of standard output that are kept. The result of ADD has a few kilobytes."""
 
-OF_LINK = frozenset({Code.INTERFACE_TAKEN, Code.INVALID_NETNS})
-"""Codes of a :class:`~multus_py.core.ports.Host` for a link that is, or may be, there already."""
-
-NOT_STARTED = OF_LINK | frozenset(
+NOT_STARTED = frozenset(
     {
         Code.INVALID_CONFIGURATION,
         Code.DELEGATE_FAILED,
@@ -26,10 +24,32 @@ NOT_STARTED = OF_LINK | frozenset(
         Code.RECURSION,
     }
 )
-"""Its codes for plugins that it has not even started."""
+"""Codes of a :class:`~multus_py.core.ports.Host` for plugins that it has not even started."""
 
 _RUNNING_FOR = "MULTUS_PY_RUNNING_FOR"
 """Tells a plugin, and whatever it starts, for which container this plugin is already at work."""
+
+
+class KeptOffError(CniError):
+    """A plugin was not run: its link is there already, or nobody has seen that it is not.
+
+    What is there may be anybody's, so nothing is to be undone either.
+    """
+
+
+@contextmanager
+def keeping_off() -> Iterator[None]:
+    """Let what fails in the context, so that nobody sees whether the link is there, be that."""
+    try:
+        yield
+    except KeptOffError:
+        raise
+    except CniError as error:
+        raise KeptOffError(error.code, error.cause, error.hint, where=error.where) from error
+    except (OSError, RuntimeError) as error:  # it takes a thread to look
+        raise KeptOffError(
+            Code.TRY_AGAIN_LATER, f"cannot look for links: {error}", "the runtime tries again"
+        ) from error
 
 
 def missing(call: PluginCall) -> NotFoundError:
@@ -41,9 +61,9 @@ def missing(call: PluginCall) -> NotFoundError:
     )
 
 
-def taken(ifname: str) -> CniError:
+def taken(ifname: str) -> KeptOffError:
     """Return the error for a link that was to be new."""
-    return CniError(
+    return KeptOffError(
         Code.INTERFACE_TAKEN,
         f"the pod already has an interface {ifname}",
         "ask for another interface name, or for none",

@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from multus_py import wire
@@ -46,7 +46,7 @@ class FarHost:
         self,
         connection: socket.socket,
         *,
-        level: int = wire.LEVEL,
+        level: int,
         seen: Mapping[str, bool] | None = None,
         stays: bool = False,
     ) -> None:
@@ -59,49 +59,43 @@ class FarHost:
         self._conditional = level >= wire.CONDITIONAL
         self._seen = seen or {}
         self._stays = stays
+        self._has_loan = False
         self._next_look_for_orphans = 0.0
 
     def run(self, call: PluginCall) -> PluginExit:
         """Have a plugin found and run."""
-        if not names.is_plugin_type(call.plugin):
-            raise CniError(
-                Code.INVALID_CONFIGURATION, f"{call.plugin!r} is not the name of a plugin"
-            )
-        mark = mishaps.marked(call.environment.get("CNI_CONTAINERID", ""))
-        environment = {**call.environment, **mark}
-        order = (
-            f"{call.seconds:.3f}".encode(),
-            str(mishaps.OUTPUT_LIMIT).encode(),
-            call.stdin,
-            b"\0".join(_encoded(os.path.join(place, call.plugin)) for place in call.path),
-            b"\0".join(_encoded(f"{name}={value}") for name, value in environment.items()),
+        with mishaps.keeping_off() if call.new_link else nullcontext():
+            order = _order(call)
+            reply = self._unless_there(call, order)
+        how, detail, status, stdout, stderr = reply or self._ask(
+            wire.RUN, *order, seconds=call.seconds
         )
-        if sum(map(len, order)) > _RUN_LIMIT:
-            raise CniError(
-                Code.INVALID_CONFIGURATION,
-                f"its configuration has more than {_RUN_LIMIT >> 20} MiB",
-                "make it smaller",
-            )
-        how, detail, status, stdout, stderr = self._ordered(call, order)
         if how == wire.ENDED:
             return PluginExit(status=self._number(status), stdout=stdout, stderr=stderr)
         raise _mishap(how, _text(detail), call)
 
-    def _ordered(self, call: PluginCall, order: Sequence[bytes]) -> list[bytes]:
-        """Return the reply to an order to run a plugin, unless its new link is there already."""
-        if call.new_link and self._conditional:
-            link = b"\0".join((_encoded(call.environment["CNI_NETNS"]), _encoded(call.new_link)))
+    def _unless_there(self, call: PluginCall, order: Sequence[bytes]) -> list[bytes] | None:
+        """Return the reply to an order that holds if a link is not there, None if it needs none.
+
+        That is so where no link has to be new, and after it was looked for by other means, as who
+        is older cannot look, or knows no conditions.
+        """
+        if not call.new_link:
+            return None
+        netns = call.environment["CNI_NETNS"]
+        if self._conditional:
+            link = b"\0".join((_encoded(netns), _encoded(call.new_link)))
             reply = self._ask(wire.RUN, *order, link, seconds=call.seconds)
             if reply[0] == wire.TAKEN:
                 raise mishaps.taken(call.new_link)
             if reply[0] == wire.BLIND:
-                raise _blind(call.environment["CNI_NETNS"], _text(reply[1]))
+                raise _blind(netns, _text(reply[1]))
             if reply[0] != wire.UNABLE:
                 return reply
             self._conditional = False
-        if call.new_link and self.link_exists(call.environment["CNI_NETNS"], call.new_link):
+        if self.link_exists(netns, call.new_link):
             raise mishaps.taken(call.new_link)
-        return self._ask(wire.RUN, *order, seconds=call.seconds)
+        return None
 
     def own_netns(self, netns: str) -> bool:
         """Tell whether the path leads to the namespace that plugins are executed in."""
@@ -161,6 +155,9 @@ class FarHost:
             self._take_back()
 
     def _lend(self, descriptor: int) -> None:
+        if self._has_loan:
+            self._ask(wire.RETURN)
+        self._has_loan = True
         try:
             with self._hanging_up_if_lost():
                 wire.lend(self._connection, descriptor)
@@ -175,6 +172,7 @@ class FarHost:
         """Have what was lent returned; who goes after the answer returns it with that."""
         if self._stays:
             self._ask(wire.RETURN)
+            self._has_loan = False
 
     def _end_orphans(self, path: str) -> None:
         """End what a shim that was killed has left running under this lock."""
@@ -237,6 +235,28 @@ class FarHost:
             with suppress(OSError):
                 self._connection.shutdown(socket.SHUT_RDWR)
             raise
+
+
+def _order(call: PluginCall) -> tuple[bytes, ...]:
+    """Return the fields of an order to run a plugin, without a condition."""
+    if not names.is_plugin_type(call.plugin):
+        raise CniError(Code.INVALID_CONFIGURATION, f"{call.plugin!r} is not the name of a plugin")
+    mark = mishaps.marked(call.environment.get("CNI_CONTAINERID", ""))
+    environment = {**call.environment, **mark}
+    order = (
+        f"{call.seconds:.3f}".encode(),
+        str(mishaps.OUTPUT_LIMIT).encode(),
+        call.stdin,
+        b"\0".join(_encoded(os.path.join(place, call.plugin)) for place in call.path),
+        b"\0".join(_encoded(f"{name}={value}") for name, value in environment.items()),
+    )
+    if sum(map(len, order)) > _RUN_LIMIT:
+        raise CniError(
+            Code.INVALID_CONFIGURATION,
+            f"its configuration has more than {_RUN_LIMIT >> 20} MiB",
+            "make it smaller",
+        )
+    return order
 
 
 def _encoded(text: str) -> bytes:

@@ -40,7 +40,7 @@ class Listener:
             return False
 
     def stop(self) -> None:
-        """Listen no more, and wake who waits for connections, who then closes. The file stays."""
+        """Listen no more, and wake who waits for connections. File and socket stay."""
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 

@@ -54,7 +54,7 @@ class Server:
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Listen."""
+        """Listen; ``RuntimeError`` if there can be no thread that does."""
         self._listener = listening(self._path)
         self._add_thread()
         self._keeper.start()
@@ -68,19 +68,18 @@ class Server:
         self._keeper.join()
         if self._listener:
             self._listener.stop()
+            self._listener.socket.close()  # who has not been accepted yet hears of it at once
         deadline = time.monotonic() + seconds
         with self._lock:
             threads = list(self._threads)
         for thread in threads:
             thread.join(max(deadline - time.monotonic(), 0))
-        if self._listener:
-            self._listener.socket.close()
         with self._lock:
             return self._busy
 
     @property
     def alive(self) -> bool:
-        """Whether somebody accepts connections."""
+        """Whether there are threads that accept connections, or will once they have answered."""
         return bool(self._threads) and not self._stopping.is_set()
 
     @property
@@ -90,15 +89,12 @@ class Server:
         return self.alive and listener is not None and listener.reachable
 
     def _add_thread(self) -> None:
+        """Have one more thread that waits for a connection."""
         thread = threading.Thread(target=self._work, name="shims", daemon=True)
-        with self._lock:
-            self._threads.add(thread)
-        try:
+        with self._lock:  # nobody is to wait for the end of one that has not begun
             thread.start()
-        except RuntimeError as error:
-            with self._lock:
-                self._threads.discard(thread)
-            _LOG.error("requests have to wait for one another: %s", error)
+            self._threads.add(thread)
+            self._idle += 1
 
     def _work(self) -> None:
         """Answer connections, one after the other, as long as there are not enough who wait."""
@@ -109,6 +105,7 @@ class Server:
                     self._busy -= 1
                     if self._idle >= _IDLE:
                         return
+                    self._idle += 1
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())
@@ -126,19 +123,16 @@ class Server:
 
     def _next(self, listener: socket.socket) -> socket.socket:
         """Wait for a connection, and see that after it somebody waits for another."""
+        connection, _ = listener.accept()
         with self._lock:
-            self._idle += 1
-        accepted = False
-        try:
-            connection, _ = listener.accept()
-            accepted = True
-        finally:
-            with self._lock:
-                self._idle -= 1
-                self._busy += accepted
-                alone = accepted and not self._idle
+            self._idle -= 1
+            self._busy += 1
+            alone = not self._idle
         if alone:
-            self._add_thread()
+            try:
+                self._add_thread()
+            except RuntimeError as error:
+                _LOG.error("requests have to wait for one another: %s", error)
         return connection
 
     def _is_there(self) -> bool:
@@ -170,7 +164,8 @@ class Server:
         wire.send(connection, wire.ACCEPTED)
         level, stdin, variables, own_netns = fields[:4]
         asked = environment(variables.split(b"\0"))
-        seen = {asked.get("CNI_NETNS", ""): own_netns == wire.YES} if own_netns else {}
+        told = own_netns in {wire.YES, wire.NO}
+        seen = {asked.get("CNI_NETNS", ""): own_netns == wire.YES} if told else {}
         host = FarHost(connection, level=wire.number(level), seen=seen)
         answer = self._requests.answer(asked, stdin, host)
         stay = 0 if self._stopping.is_set() else self._carriers.stay()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from multus_py.cni.errors import CniError, Code
+from multus_py.core.mishaps import KeptOffError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -109,23 +110,30 @@ class StagedHost:
         self._metrics = metrics
 
     def run(self, call: PluginCall) -> PluginExit:
-        """Find and run a plugin."""
-        verb, kind, outcome = call.environment.get("CNI_COMMAND", ""), call.plugin, "error"
+        """Find and run a plugin. One that is kept off is none of those that are counted."""
         begun = time.monotonic()
+        kind, outcome = call.plugin, "error"
         try:
             ended = self._host.run(call)
+            outcome = "error" if ended.status else "ok"
+        except KeptOffError:
+            kind = ""
+            raise
         except CniError as error:
             if error.code not in _EXECUTED:
                 kind = NOT_EXECUTED
             raise
-        else:
-            outcome = "error" if ended.status else "ok"
-            return ended
         finally:
             seconds = time.monotonic() - begun
             self._stages.add(DELEGATES, seconds)
-            self._metrics.delegates.labels(kind, verb, outcome).inc()
-            self._metrics.delegate_seconds.labels(kind, verb).observe(seconds)
+            if kind:
+                self._count(call, kind, outcome, seconds)
+        return ended
+
+    def _count(self, call: PluginCall, kind: str, outcome: str, seconds: float) -> None:
+        verb = call.environment.get("CNI_COMMAND", "")
+        self._metrics.delegates.labels(kind, verb, outcome).inc()
+        self._metrics.delegate_seconds.labels(kind, verb).observe(seconds)
 
     def own_netns(self, netns: str) -> bool:
         """Tell whether the path leads to the network namespace that plugins are executed in."""

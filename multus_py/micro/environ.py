@@ -41,10 +41,21 @@ def beginning_with(prefix: bytes) -> list[bytes]:
 def passed_on(own: dict[bytes, bytes], *, but: list[bytes]) -> Passed:
     """Return those for another program: ``own`` ones, and ours but what begins like these."""
     texts = [b"=".join(pair) + b"\0" for pair in own.items()]
-    addresses = [
-        address for address in _addresses() if not any(_begins(address, prefix) for prefix in but)
-    ]
-    return Passed(addresses + [uctypes.addressof(text) for text in texts], texts)
+    return Passed(_without(tuple(but)) + [uctypes.addressof(text) for text in texts], texts)
+
+
+_left: dict[tuple[bytes, ...], list[int]] = {}
+
+
+def _without(prefixes: tuple[bytes, ...]) -> list[int]:
+    """Return the addresses of all but those that begin like this, which are always the same."""
+    if prefixes not in _left:
+        _left[prefixes] = [
+            address
+            for address in _addresses()
+            if not any(_begins(address, prefix) for prefix in prefixes)
+        ]
+    return _left[prefixes]
 
 
 def _addresses() -> "Iterator[int]":

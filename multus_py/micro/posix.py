@@ -17,7 +17,7 @@ WNOHANG = 1
 CLONE_NEWNET = 0x40000000
 POSIX_SPAWN_DUP2 = spawning.DUP2
 
-_F_GETFL, _F_SETFL = 3, 4
+_FIONBIO = 0x5421
 _MFD_CLOEXEC = 1
 _PIPE_BUF = 4096
 """Bytes for which there is room in a pipe that poll(2) says has any."""
@@ -39,7 +39,7 @@ _close = libc.bare("close", "i", "i")
 _chdir = libc.function("chdir", "p")
 _execve = libc.function("execve", "ppp")
 _exit = libc.bare("_exit", "i", "v")
-_fcntl = libc.function("fcntl", "iil")
+_ioctl = libc.function("ioctl", "iLp")
 _memfd_create = libc.function("memfd_create", "pI")
 _open = libc.function("open", "pii")
 _pipe2 = libc.function("pipe2", "pi")
@@ -112,8 +112,7 @@ def chdir(path: str) -> None:
 
 def set_blocking(descriptor: int, blocking: bool) -> None:
     """Have reads and writes wait, or not."""
-    flags = _fcntl(descriptor, _F_GETFL, 0)
-    _fcntl(descriptor, _F_SETFL, flags & ~libc.NONBLOCK if blocking else flags | libc.NONBLOCK)
+    _ioctl(descriptor, _FIONBIO, struct.pack("i", not blocking))
 
 
 def closerange(low: int, high: int) -> None:
@@ -123,11 +122,15 @@ def closerange(low: int, high: int) -> None:
             _close(descriptor)
 
 
+_room = bytearray(64 * 1024)
+"""What is read goes through it: to make such a one takes longer than to read."""
+
+
 def read(descriptor: int, size: int) -> bytes:
     """Return what there is to be read, at most so many bytes; nothing at the end."""
     signals.wait_for(descriptor, libc.POLLIN, None)
-    room = bytearray(size)
-    return bytes(memoryview(room)[: _read(descriptor, room, size)])
+    got = _read(descriptor, _room, min(size, len(_room)))
+    return bytes(memoryview(_room)[:got])
 
 
 def write(descriptor: int, content: "bytes | memoryview") -> int:

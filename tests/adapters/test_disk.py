@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -431,7 +431,18 @@ def test_results_can_be_settled_while_something_else_is_done(directory: Path) ->
     assert seen == []
 
 
-def test_without_anybody_to_do_it_meanwhile_results_are_settled_before(disk: Disk) -> None:
+class Exhausted(Executor):
+    """What nobody can be found to do is done, if at all, much later."""
+
+    def submit(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize("beside", [None, Exhausted()])
+def test_without_anybody_to_do_it_meanwhile_results_are_settled_before(
+    directory: Path, beside: Executor | None
+) -> None:
+    disk = Disk(str(directory), lock=no_lock, beside=beside)
     disk.write_result(cached())
     with synced() as seen, disk.settling():
         assert len(seen) == 2

@@ -97,6 +97,19 @@ def test_an_add_that_was_killed_is_undone_first() -> None:
     assert node.host.talk == [*released, "ADD main eth0", "ADD one net1", "ADD two net2"]
 
 
+def test_a_second_add_that_cannot_look_for_links_releases_nothing() -> None:
+    node = a_pod("one")
+    add.add(node.session())
+    before = dict(node.store.records_)
+    node.host.calls.clear()
+    node.host.look_error = RuntimeError("can't start new thread")
+
+    assert failure(node.session()).code == Code.TRY_AGAIN_LATER
+
+    assert node.host.talk == []
+    assert node.store.records_ == before
+
+
 def test_a_release_that_was_begun_is_finished_first() -> None:
     node = a_pod("one")
     add.add(node.session())

@@ -245,6 +245,51 @@ def test_a_second_attach_of_the_same_interface_leaves_the_first_alone() -> None:
     assert recorded(node)[-1] == ("hot-net", "net5")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        CniError(Code.INTERNAL, "the helper fails"),
+        CniError(Code.TRY_AGAIN_LATER, "ended by SIGTERM"),
+        RuntimeError("can't start new thread"),
+    ],
+)
+def test_what_nobody_could_look_for_is_left_alone(error: Exception) -> None:
+    node = a_pod()
+    attach(node)
+    node.host.look_error = error
+    with pytest.raises(type(error)):
+        attach(node)
+    assert node.host.talk == ["ADD hot net5"]
+    assert ("hot-net", *NET5) in node.store.results_
+    assert recorded(node)[-1] == ("hot-net", "net5")
+
+
+def test_what_there_was_no_time_to_look_for_is_left_alone() -> None:
+    node = a_pod()
+    attach(node)
+    session = hot(node)
+    node.now += 80  # of which a quarter is for undoing
+    with pytest.raises(CniError, match="used up"):
+        hotplug.attach(session, network.parse(HOT), Requests())
+    assert node.host.talk == ["ADD hot net5"]
+    assert ("hot-net", *NET5) in node.store.results_
+
+
+def test_the_description_of_a_device_stays_that_of_the_interface_that_is_there() -> None:
+    node = device_pod()
+    assert node.cluster is not None
+    node.cluster.allocated = {"vendor.com/nic": ["dev0", "dev1"]}
+    place = "/var/run/k8s.cni.cncf.io/devinfo"
+    dp = [f"{place}/dp/vendor.com-nic-dev{number}-device.json" for number in range(2)]
+    node.store.device_infos = {path: {"type": path} for path in dp}
+    attach(node)
+
+    assert failure(node).code == Code.INTERFACE_TAKEN
+
+    assert node.store.device_infos[f"{place}/cni/default-two-ctr_net5"] == {"type": dp[0]}
+    assert node.host.talk == ["ADD hot net5"]
+
+
 def test_the_nodes_own_namespace_is_refused() -> None:
     node = a_pod()
     node.store.records_.clear()

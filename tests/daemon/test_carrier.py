@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +17,7 @@ from tests.processes import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from multus_py.core.ports import PluginExit
 
@@ -36,12 +39,14 @@ def undo() -> Iterator[ExitStack]:
         yield stack
 
 
-def arrives(carriers: Carriers, undo: ExitStack, path: bytes = b"/a:/b") -> socket.socket:
+def arrives(
+    carriers: Carriers, undo: ExitStack, path: bytes = b"/a:/b", *, level: int = wire.LEVEL
+) -> socket.socket:
     """Have a carrier arrive that was asked for; return its end of the connection."""
     assert carriers.stay() == IDLE
     ours, theirs = socket.socketpair()
     undo.enter_context(theirs)
-    wire.send(theirs, wire.CARRIER, b"1", path)
+    wire.send(theirs, wire.CARRIER, b"%d" % level, path)
     carriers.receive(ours)
     return theirs
 
@@ -72,6 +77,26 @@ def test_it_runs_plugins(carriers: Carriers, undo: ExitStack) -> None:
     for _ in range(2):
         theirs.sendall(DONE)
         assert work(carriers).stdout == b"out"
+
+
+@pytest.mark.parametrize("level", [1, wire.LEVEL])
+def test_it_is_asked_as_far_as_it_understands_and_returns_what_it_was_lent(
+    tmp_path: Path, carriers: Carriers, undo: ExitStack, level: int
+) -> None:
+    theirs = arrives(carriers, undo, level=level)
+    call = replace(CALL, environment={"CNI_NETNS": "/x"}, new_link="net1")
+    for how in [wire.ENDED, *([wire.NO] if level == 1 else []), wire.ENDED, wire.ENDED]:
+        wire.send(theirs, wire.REPLY, how, b"", b"0")
+    with carriers.borrowed() as hands:
+        assert hands
+        with hands.host.lock(str(tmp_path / "lock"), 0):
+            hands.host.run(call)
+    lent: list[int] = []
+    looked = [wire.LOOK] if level == 1 else []
+    orders = [wire.receive(theirs, descriptors=lent) for _ in (wire.LEND, *looked, 1, 2)]
+    assert [kind for kind, _ in orders] == [wire.LEND, *looked, wire.RUN, wire.RETURN]
+    assert len(orders[-2][1]) == (5 if level == 1 else 6)
+    os.close(*lent)
 
 
 def test_one_that_is_on_its_way_is_waited_for(carriers: Carriers, undo: ExitStack) -> None:

@@ -29,7 +29,7 @@ def host(shim: Installation) -> Iterator[FarHost]:
     """The host as it is seen through a real shim."""
     with Scripted(shim.socket) as scripted:
         shim.start()
-        yield FarHost(scripted.accepted().connection)
+        yield FarHost(scripted.accepted().connection, level=wire.LEVEL)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def carrier(shim: Installation) -> Iterator[FarHost]:
     """The host as it is seen through a shim that stays."""
     with Scripted(shim.socket) as scripted:
         shim.start()
-        yield FarHost(scripted.accepted().connection, stays=True)
+        yield FarHost(scripted.accepted().connection, level=wire.LEVEL, stays=True)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 def far(ends: tuple[socket.socket, socket.socket]) -> tuple[FarHost, socket.socket]:
     """The host as it is seen through whatever a test replies."""
     ours, theirs = ends
-    return FarHost(ours), theirs
+    return FarHost(ours, level=wire.LEVEL), theirs
 
 
 def call(*path: object, plugin: str = "plugin", **changes: Any) -> PluginCall:
@@ -243,7 +243,7 @@ def test_what_the_request_has_told_of_its_namespace_is_not_asked_for(
     ends: tuple[socket.socket, socket.socket],
 ) -> None:
     ours, theirs = ends
-    host = FarHost(ours, seen={"/x": True, "/y": False})
+    host = FarHost(ours, level=wire.LEVEL, seen={"/x": True, "/y": False})
     assert host.own_netns("/x")
     assert not host.own_netns("/y")
     reply(theirs, wire.YES)
@@ -357,6 +357,19 @@ def test_who_ends_with_the_answer_is_not_asked_to_return_a_lock(
         wire.receive(theirs)
 
 
+def test_the_lock_before_is_returned_when_the_next_is_lent(
+    tmp_path: Path, far: tuple[FarHost, socket.socket]
+) -> None:
+    host, theirs = far
+    for _ in range(5):
+        reply(theirs, wire.ENDED)
+    for name in "abc":
+        with host.lock(str(tmp_path / name), 0):
+            pass
+    kinds = [wire.receive(theirs, descriptors=[])[0] for _ in range(5)]
+    assert kinds == [wire.LEND, wire.RETURN, wire.LEND, wire.RETURN, wire.LEND]
+
+
 def test_nothing_is_begun_under_a_lock_that_nobody_takes_over(
     tmp_path: Path, far: tuple[FarHost, socket.socket]
 ) -> None:
@@ -376,7 +389,7 @@ def test_a_plugin_whose_shim_was_killed_keeps_the_lock_until_it_is_ended(
     path = str(tmp_path / "lock")
     with Scripted(shim.socket) as scripted:
         first = shim.start()
-        host = FarHost(scripted.accepted().connection)
+        host = FarHost(scripted.accepted().connection, level=wire.LEVEL)
 
         def kill() -> None:
             eventually(lambda: pids.exists() and pids.read_text())
@@ -391,7 +404,7 @@ def test_a_plugin_whose_shim_was_killed_keeps_the_lock_until_it_is_ended(
         assert alive(orphan)
         assert not free(path)
         shim.start()
-        with FarHost(scripted.accepted().connection).lock(path, PATIENCE):
+        with FarHost(scripted.accepted().connection, level=wire.LEVEL).lock(path, PATIENCE):
             assert not alive(orphan)
 
 
@@ -404,7 +417,9 @@ def test_a_request_that_waits_for_another_one_here_ends_nobody(
     with Scripted(shim.socket) as scripted:
         for _ in range(2):
             shim.start()
-        first, second = (FarHost(scripted.accepted().connection) for _ in range(2))
+        first, second = (
+            FarHost(scripted.accepted().connection, level=wire.LEVEL) for _ in range(2)
+        )
 
         def work() -> None:
             with first.lock(path, 0):

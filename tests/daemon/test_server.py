@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from multus_py import wire
+from multus_py.daemon.carrier import Carriers
 from multus_py.daemon.listener import listening
-from tests.daemon.parts import serving
+from multus_py.daemon.server import Server
+from tests.daemon.parts import requests, serving
 from tests.processes import PATIENCE, alive, eventually, output, python
 from tests.shims import Installation
 from tests.system.runtime import Runtime
@@ -22,8 +24,6 @@ from tests.system.runtime import Runtime
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from multus_py.daemon.carrier import Carriers
-    from multus_py.daemon.server import Server
     from tests.nodes import Netns
 
 FRAMES = 10_000
@@ -86,6 +86,48 @@ def answers(path: str) -> bool:
 
 
 # -- requests
+
+
+def test_a_launcher_of_the_version_before_is_asked_for_what_it_does_not_tell(
+    server: Server, runtime: Runtime
+) -> None:
+    variables = {
+        "CNI_COMMAND": "ADD",
+        "CNI_CONTAINERID": "ctr",
+        "CNI_NETNS": "/run/netns/pod",
+        "CNI_IFNAME": "eth0",
+        "CNI_PATH": "/bin",
+    }
+    config = {
+        "cniVersion": "1.1.0",
+        "name": "multus",
+        "type": "multus-py",
+        "cniDir": str(runtime.cni_dir),
+        "delegates": [{"cniVersion": "1.1.0", "name": "x", "type": "main"}],
+    }
+    asked = b"\0".join(f"{name}={value}".encode() for name, value in variables.items())
+    with socket.socket(socket.AF_UNIX) as shim:
+        shim.settimeout(PATIENCE)
+        shim.connect(server._path)
+        wire.send(shim, wire.REQUEST, b"1", json.dumps(config).encode(), asked)
+        heard = []
+        lent: list[int] = []
+        while (order := wire.receive(shim, descriptors=lent))[0] != wire.ANSWER:
+            kind, fields = order
+            heard.append((kind, fields[0] if kind == wire.LOOK else len(fields)))
+            how = {wire.LOOK: wire.NO}.get(kind, wire.ENDED)
+            if kind != wire.ACCEPTED:
+                wire.send(shim, wire.REPLY, how, b"", b"0", b'{"cniVersion": "1.1.0"}')
+        for descriptor in lent:
+            os.close(descriptor)
+    assert order[1][0] == b"0", order[1][1]
+    assert heard == [
+        (wire.ACCEPTED, 0),
+        (wire.LOOK, wire.OWN_NETNS),
+        (wire.LEND, 0),
+        (wire.LOOK, wire.LINK),
+        (wire.RUN, 5),
+    ]
 
 
 def test_a_pod_is_attached_checked_and_released(server: Server, runtime: Runtime) -> None:
@@ -358,6 +400,44 @@ def working(shim: Installation, runtime: Runtime) -> Path:
         'echo "{\\"cniVersion\\": \\"1.1.0\\"}"\n'
     )
     return go
+
+
+def test_it_can_stop_while_requests_come(shim: Installation) -> None:
+    directory = os.path.dirname(shim.socket)
+    for _ in range(30):
+        with serving(directory) as (server, _), ThreadPoolExecutor(8) as pool:
+            asking = [pool.submit(answers, shim.socket) for _ in range(30)]
+            assert server.stop(PATIENCE) == 0
+            for one in asking:
+                one.result()
+
+
+def test_a_server_without_a_thread_does_not_start(
+    shim: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Server(
+        os.path.dirname(shim.socket), requests=requests(), carriers=Carriers(idle_seconds=0)
+    )
+    monkeypatch.setattr(threading.Thread, "start", exhausted)
+    with pytest.raises(RuntimeError, match="new thread"):
+        made.start()
+    assert not made.alive
+    made._listener.socket.close()  # type: ignore[union-attr]
+
+
+def test_without_more_threads_requests_are_answered_one_after_the_other(
+    server: Server, shim: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", exhausted)
+        for _ in range(3):
+            assert answers(shim.socket)
+    assert server.alive
+    assert answers(shim.socket)
+
+
+def exhausted(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def refused(path: str) -> bool:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from multus_py.cni.errors import CniError, Code
+from multus_py.core.mishaps import KeptOffError
 from multus_py.core.ports import Cluster, Event, PluginCall
 from multus_py.daemon import stages
 from multus_py.daemon.metrics import Metrics
@@ -115,6 +117,16 @@ def test_types_that_users_invent_are_counted_as_one() -> None:
             host.run(a_call(plugin))
     where = {"type": stages.NOT_EXECUTED, "verb": "ADD", "outcome": "error"}
     assert metrics.registry.get_sample_value("multus_py_delegates_total", where) == 2
+
+
+def test_a_plugin_that_is_kept_off_is_not_counted() -> None:
+    metrics, timed = Metrics(), Stages()
+    host = StagedHost(FakeHost(links={"net1"}), timed, metrics)
+    with pytest.raises(KeptOffError):
+        host.run(replace(a_call("one"), new_link="net1"))
+    (counted,) = metrics.delegates.collect()
+    assert counted.samples == []
+    assert list(timed.seconds) == [stages.DELEGATES]
 
 
 def a_call(plugin: str) -> PluginCall:
