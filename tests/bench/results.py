@@ -62,7 +62,7 @@ FULL = Effort(
     single=Rounds(80, 60),
     counted=3,
     staged=Rounds(40, 22),
-    alone=Rounds(25, 45),
+    alone=Rounds(35, 50),
     bursts=Rounds(4, 180, cold=0),
     scale=Rounds(80, 75),
     burst=200,
