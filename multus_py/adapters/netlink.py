@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from multus_py.cni.errors import CniError, Code
 from multus_py.cni.result import IPV4, IPV6, address_family
+from multus_py.core import mishaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -103,11 +104,7 @@ def inside(netns: str, action: Callable[[], _Answer]) -> _Answer:
     if not failure:
         return outcome[0]
     if isinstance(failure[0], OSError):
-        raise CniError(
-            Code.INVALID_NETNS,
-            f"cannot look into network namespace {netns}: {failure[0].strerror}",
-            "the pod's namespace is gone or no namespace; the runtime makes a new one",
-        ) from failure[0]
+        raise mishaps.blind(netns, str(failure[0].strerror)) from failure[0]
     raise failure[0]
 
 

@@ -98,12 +98,11 @@ class _Addition:
         until the next try writes its own.
         """
         pod, cluster, store = self._pod, self._session.cluster, self._session.store
-        annotation = netstatus.annotation(self._attachments.statuses()) if pod and cluster else ""
-        if not (pod and cluster and annotation):
+        if pod and cluster and (text := netstatus.annotation(self._attachments.statuses())):
+            with store.settling():
+                self._publish(cluster, pod, text)
+        else:
             store.settle()
-            return
-        with store.settling():
-            self._publish(cluster, pod, annotation)
 
     @staticmethod
     def _publish(cluster: Cluster, pod: Pod, annotation: str) -> None:

@@ -1,4 +1,4 @@
-"""The errors of plugins that did not run to their end, whoever runs them and wherever."""
+"""The errors that all hosts share: plugins that did not run to their end, what cannot be seen."""
 
 from __future__ import annotations
 
@@ -67,6 +67,15 @@ def taken(ifname: str) -> KeptOffError:
         Code.INTERFACE_TAKEN,
         f"the pod already has an interface {ifname}",
         "ask for another interface name, or for none",
+    )
+
+
+def blind(netns: str, reason: str) -> CniError:
+    """Return the error for a network namespace that cannot be entered."""
+    return CniError(
+        Code.INVALID_NETNS,
+        f"cannot look into network namespace {netns}: {reason}",
+        "the pod's namespace is gone or no namespace; the runtime makes a new one",
     )
 
 

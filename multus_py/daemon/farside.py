@@ -89,7 +89,7 @@ class FarHost:
             if reply[0] == wire.TAKEN:
                 raise mishaps.taken(call.new_link)
             if reply[0] == wire.BLIND:
-                raise _blind(netns, _text(reply[1]))
+                raise mishaps.blind(netns, _text(reply[1]))
             if reply[0] != wire.UNABLE:
                 return reply
             self._conditional = False
@@ -185,7 +185,7 @@ class FarHost:
     def _look(self, what: bytes, path: str, name: str = "") -> bytes:
         seen, detail, *_ = self._ask(wire.LOOK, what, _encoded(path), _encoded(name))
         if seen == wire.FAILED:
-            raise _blind(path, _text(detail))
+            raise mishaps.blind(path, _text(detail))
         return seen
 
     def _help(self, **task: Any) -> Any:
@@ -282,14 +282,6 @@ def _outcome(stdout: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return outcome if isinstance(outcome, dict) else {}
-
-
-def _blind(netns: str, detail: str) -> CniError:
-    return CniError(
-        Code.INVALID_NETNS,
-        f"cannot look into network namespace {netns}: {detail}",
-        "the pod's namespace is gone or no namespace; the runtime makes a new one",
-    )
 
 
 def _mishap(how: bytes, detail: str, call: PluginCall) -> CniError:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 _strlen = libc.bare("strlen", "P", "L")
 _strncmp = libc.bare("strncmp", "PpL", "i")
 
+_left: dict[tuple[bytes, ...], list[int]] = {}
+"""Addresses of the variables without those of some prefixes, as far as they were asked for."""
+
 
 class Passed:
     """Variables for another program, as C wants them."""
@@ -42,9 +45,6 @@ def passed_on(own: dict[bytes, bytes], *, but: list[bytes]) -> Passed:
     """Return those for another program: ``own`` ones, and ours but what begins like these."""
     texts = [b"=".join(pair) + b"\0" for pair in own.items()]
     return Passed(_without(tuple(but)) + [uctypes.addressof(text) for text in texts], texts)
-
-
-_left: dict[tuple[bytes, ...], list[int]] = {}
 
 
 def _without(prefixes: tuple[bytes, ...]) -> list[int]:
