@@ -476,6 +476,7 @@ def test_the_carrier_keeps_nothing_of_a_plugin_that_misbehaves(
             assert talk.run(plugin, seconds=0.5 if how == wire.LATE else 60.0).how == how
         return resident(pid)
 
+    held()  # on a busy machine not every plugin comes to print all that it would
     assert held() + 2_000 >= held()
 
 
